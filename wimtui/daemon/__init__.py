@@ -1,0 +1,3 @@
+"""One process per mount."""
+
+from __future__ import annotations

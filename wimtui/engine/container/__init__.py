@@ -1,0 +1,3 @@
+"""Bytes on disk and header, resources, tables."""
+
+from __future__ import annotations

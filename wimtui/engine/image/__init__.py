@@ -1,0 +1,3 @@
+"""Metadata bytes and dentries, inodes, streams."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""One screen a module."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""What every front end can do: values in, values out."""
+
+from __future__ import annotations

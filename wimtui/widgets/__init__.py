@@ -1,0 +1,3 @@
+"""Pieces of screens: they take values and post messages."""
+
+from __future__ import annotations
