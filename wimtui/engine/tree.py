@@ -1,8 +1,8 @@
 """What a file system shows: nodes by inode number, and files opened on them.
 
-The FUSE adapter sees only these interfaces; an image view or an overlay stands behind them. Names are
-WTF-8 bytes (UTF-8 in which unpaired surrogates keep their 3-byte form). Methods that look at metadata
-are cheap and answer from memory; those that may decode or read the disk say so.
+The FUSE adapter sees only these interfaces; an image view or an overlay stands behind them. Names
+are WTF-8 bytes (UTF-8 in which unpaired surrogates keep their 3-byte form). Methods that look at
+metadata are cheap and answer from memory; those that may decode or read the disk say so.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class OpenFile(Protocol):
     """A stream opened for reading. Safe to read from several threads at once."""
 
     def read_nowait(self, offset: int, size: int) -> bytes | None:
-        """Return up to ``size`` bytes at ``offset`` if that takes no longer than a thread hop, else None.
+        """Return up to ``size`` bytes at ``offset``, or None where that would outlast a thread hop.
 
         Short only at the end of the stream. Raises the same errors as ``read``.
         """
