@@ -1,0 +1,64 @@
+# One entry point: `make run` and `make test` do all set-up themselves.
+PYTHON  ?= python3
+PY      := .venv/bin/python
+KERNELS := $(shell find wimtui -name '*.pyx' -o -name '*.pxd')
+CLI     := $(PY) -m wimtui
+
+.PHONY: help run test test-fast test-asan build lint format types stubs snapshots screenshots sample bench dist clean
+.DEFAULT_GOAL := help
+
+help:            ## this list
+	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 16
+
+.venv/.ready-run: pyproject.toml tools/setup.sh
+	@PYTHON="$(PYTHON)" tools/setup.sh run
+.venv/.ready-test: pyproject.toml tools/setup.sh
+	@PYTHON="$(PYTHON)" tools/setup.sh test
+
+build/.kernels: $(KERNELS) pyproject.toml
+	@$(PY) -c "from setuptools import setup; setup()" -q build_ext --inplace -j 2
+	@mkdir -p $(@D) && touch $@
+
+build: .venv/.ready-run build/.kernels  ## compile the kernels that changed
+
+run: build       ## open the app (WIM=path to choose a file); a headless tour without a terminal
+	@PY="$(PY)" tools/run.sh $(WIM)
+
+test: .venv/.ready-test build/.kernels  ## everything (ARGS=... goes to pytest)
+	@$(PY) -m pytest $(ARGS)
+
+test-fast: .venv/.ready-test build/.kernels  ## no mounts, nothing slow
+	@$(PY) -m pytest -m "not fuse and not slow" $(ARGS)
+
+test-asan: .venv/.ready-test  ## codec, container and image tests under AddressSanitizer
+	tools/asan.sh $(ARGS)
+
+lint: .venv/.ready-test  ## style and layers
+	$(PY) -m ruff format --check . && $(PY) -m ruff check . && .venv/bin/lint-imports
+	.venv/bin/cython-lint $(filter %.pyx %.pxd,$(KERNELS))
+
+format: .venv/.ready-test  ## fix what can be fixed
+	$(PY) -m ruff format . && $(PY) -m ruff check --fix .
+
+types: .venv/.ready-test build/.kernels  ## mypy --strict, and the stubs against the kernels
+	$(PY) -m mypy
+	$(PY) -m mypy.stubtest $(subst /,.,$(basename $(filter %.pyx,$(KERNELS)))) --allowlist tools/stubtest.allow
+
+snapshots: .venv/.ready-test build/.kernels  ## accept the current look of the app
+	$(PY) -m pytest tests/tui --snapshot-update
+
+screenshots: .venv/.ready-test build/.kernels  ## pictures of the app, from a real run on the sample
+	$(PY) tools/screenshots.py
+
+sample: .venv/.ready-test build/.kernels  ## make tools/sample/sample.wim anew
+	$(PY) tools/make_sample.py
+
+bench: .venv/.ready-test build/.kernels  ## ours and wimlib's in one run, as ratios
+	$(PY) -m benchmarks $(ARGS)
+
+dist: .venv/.ready-test  ## sdist and wheel
+	$(PY) -m pip install -q build && $(PY) -m build
+
+clean:           ## remove what was built, not the .venv
+	rm -rf build dist *.egg-info
+	find wimtui \( -name '*.so' -o -name '*.c' \) -delete
