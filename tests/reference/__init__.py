@@ -1,0 +1,3 @@
+"""Plain-Python models of the codecs: slow decoders and item-level encoders."""
+
+from __future__ import annotations
