@@ -1,0 +1,66 @@
+"""The mounted tree is what `wimlib-imagex apply` writes, for every kind of WIM."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.oracle.trees import differences, snapshot
+from tests.oracle.wims import KINDS, STREAMS, Kind, add_special_files, make_source, make_wim, wimlib
+
+pytestmark = [pytest.mark.fuse, pytest.mark.oracle, pytest.mark.mqueue]
+WIMTUI = [sys.executable, "-m", "wimtui"]
+
+
+@contextmanager
+def mounted(wim: Path, where: Path, *options: str) -> Iterator[Path]:
+    """Mount with the command line, and unmount at the end."""
+    where.mkdir(exist_ok=True)
+    done = subprocess.run(
+        [*WIMTUI, "mount", str(wim), "1", str(where), *options],
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    try:
+        yield where
+    finally:
+        done = subprocess.run(
+            [*WIMTUI, "unmount", str(where)],
+            capture_output=True, text=True, check=False, timeout=60,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert not where.is_mount()
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = make_source(tmp_path_factory.mktemp("source") / "tree")
+    if os.getuid() == 0:
+        add_special_files(root)
+    return root
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_mounted_tree_equals_applied_tree(kind: Kind, source: Path, tmp_path: Path) -> None:
+    made = make_wim(kind, source, tmp_path)
+    applied = tmp_path / "applied"
+    unix_data = ["--unix-data"] if kind.unix_data else []
+    wimlib("apply", made.path, "1", applied, *made.ref_options, *unix_data)
+
+    with mounted(made.path, tmp_path / "mnt", *made.ref_options, *unix_data) as where:
+        ours, our_links = snapshot(where, owners=kind.unix_data)
+        if kind.streams:
+            for name, streams in STREAMS.items():
+                for stream, value in streams.items():
+                    assert os.getxattr(where / name, f"user.{stream}") == value
+    theirs, their_links = snapshot(applied, owners=kind.unix_data)
+
+    assert differences(ours, theirs) == []
+    assert our_links == their_links
+    assert len(theirs) > 200

@@ -1,0 +1,179 @@
+"""The command line's grammar. Words and options are wimlib-imagex's where it has them."""
+
+from __future__ import annotations
+
+import argparse
+
+from wimtui import __version__
+
+COMMANDS_BY_ALIAS = {"umount": "unmount", "list": "mounts"}
+
+_EPILOG = "Exit codes: 0 success; one number per cause otherwise, see docs/EXIT_CODES.md."
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole program; ``command`` names the command chosen."""
+    parser = argparse.ArgumentParser(
+        prog="wimtui",
+        description="Mount, inspect and edit Windows Imaging (WIM) archives.",
+        epilog="Without a command the app opens: wimtui [WIM...]. " + _EPILOG,
+    )
+    parser.add_argument("--version", action="version", version=f"wimtui {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    _add_app(commands)
+    _add_info(commands)
+    _add_dir(commands)
+    _add_verify(commands)
+    _add_cat(commands)
+    _add_mount(commands)
+    _add_mounts(commands)
+    _add_unmount(commands)
+    return parser
+
+
+_Commands = argparse._SubParsersAction  # the type add_subparsers returns has no public name
+
+
+def _command(
+    commands: _Commands[argparse.ArgumentParser], name: str, text: str
+) -> argparse.ArgumentParser:
+    aliases = [alias for alias, command in COMMANDS_BY_ALIAS.items() if command == name]
+    return commands.add_parser(
+        name,
+        help=text,
+        description=text[0].upper() + text[1:] + ".",
+        aliases=aliases,
+        epilog=_EPILOG,
+        allow_abbrev=False,
+    )
+
+
+def _json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _refs(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--ref",
+        action="append",
+        default=[],
+        metavar="GLOB",
+        help="other parts of a split WIM, or WIMs a delta WIM refers to; repeatable",
+    )
+    parser.add_argument(
+        "--max-chunk",
+        type=size,
+        default=64 << 20,
+        metavar="SIZE",
+        help="agree to decode chunks up to SIZE bytes (default 64M; wimlib can make 1G)",
+    )
+
+
+def size(text: str) -> int:
+    """Parse ``256M``, ``1G`` or plain bytes."""
+    units = {"k": 10, "m": 20, "g": 30}
+    number, unit = (text[:-1], text[-1].lower()) if text[-1:].isalpha() else (text, "")
+    try:
+        return int(number) << units[unit] if unit else int(number)
+    except (KeyError, ValueError):
+        raise argparse.ArgumentTypeError(f"{text!r} is no size such as 256M") from None
+
+
+def octal(text: str) -> int:
+    """Parse a umask."""
+    try:
+        value = int(text, 8)
+    except ValueError:
+        value = -1
+    if not 0 <= value <= 0o777:
+        raise argparse.ArgumentTypeError(f"{text!r} is no octal mask such as 022")
+    return value
+
+
+def _add_app(commands: _Commands[argparse.ArgumentParser]) -> None:
+    parser = _command(commands, "app", "open the app")
+    parser.add_argument("wims", nargs="*", metavar="WIM")
+
+
+def _add_info(commands: _Commands[argparse.ArgumentParser]) -> None:
+    parser = _command(commands, "info", "show a WIM's header, images and blobs")
+    parser.add_argument("wim", metavar="WIM")
+    parser.add_argument("image", nargs="?", metavar="IMAGE", help="1-based index or name")
+    parser.add_argument("--header", action="store_true", help="every field of the header")
+    parser.add_argument("--blobs", action="store_true", help="every entry of the blob table")
+    parser.add_argument("--xml", action="store_true", help="the XML data, as UTF-8 text")
+    _json(parser)
+
+
+def _add_dir(commands: _Commands[argparse.ArgumentParser]) -> None:
+    parser = _command(commands, "dir", "list the files of an image")
+    parser.add_argument("wim", metavar="WIM")
+    parser.add_argument("image", nargs="?", metavar="IMAGE", help="1-based index or name")
+    parser.add_argument("--path", default="/", metavar="P", help="list only what is under P")
+    parser.add_argument("--detailed", action="store_true", help="everything known of each file")
+    parser.add_argument("--one-file-only", action="store_true", help="only P itself")
+    _refs(parser)
+    _json(parser)
+
+
+def _add_verify(commands: _Commands[argparse.ArgumentParser]) -> None:
+    parser = _command(commands, "verify", "check the integrity table and every blob's SHA-1")
+    parser.add_argument("wim", metavar="WIM")
+    _refs(parser)
+    _json(parser)
+
+
+def _add_cat(commands: _Commands[argparse.ArgumentParser]) -> None:
+    parser = _command(commands, "cat", "write a file of an image to standard output")
+    parser.add_argument("wim", metavar="WIM")
+    parser.add_argument("image", metavar="IMAGE", help="1-based index or name")
+    parser.add_argument("path", metavar="PATH", help="a file, or file:stream")
+    _refs(parser)
+
+
+def _add_mount(commands: _Commands[argparse.ArgumentParser]) -> None:
+    parser = _command(commands, "mount", "mount an image read-only")
+    parser.add_argument("wim", metavar="WIM")
+    parser.add_argument("where", nargs="+", metavar="[IMAGE] DIR")
+    add_mount_options(parser)
+
+
+def add_mount_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that read-only and read-write mounts share."""
+    add = parser.add_argument
+    add("--check", action="store_true", help="verify the integrity table first")
+    add(
+        "--streams-interface",
+        choices=["none", "xattr", "windows"],
+        default="xattr",
+        help="named streams as user.* attributes (default), as file:stream, or not at all",
+    )
+    _refs(parser)
+    add("--unix-data", action="store_true", help="show stored owners, modes and device nodes")
+    add("--allow-other", action="store_true", help="let other users in")
+    add("--ignore-case", action="store_true", help="find names whatever their case")
+    add("--uid", type=int, help="owner of all files (default: you)")
+    add("--gid", type=int, help="group of all files (default: yours)")
+    add("--umask", type=octal, default=0, help="permission bits to take away (default 000)")
+    add("--cache-size", type=size, default=256 << 20, metavar="SIZE", help="decoded data to keep")
+    add("-o", dest="fuse_options", action="append", default=[], metavar="OPT[,OPT...]",
+        help="FUSE options")  # fmt: skip
+    add("--log-file", metavar="FILE", help="where the daemon logs")
+    add("--debug", action="store_true", help="stay in the foreground and print FUSE messages")
+    add("-f", "--foreground", action="store_true", help="stay in the foreground")
+    _json(parser)
+
+
+def _add_mounts(commands: _Commands[argparse.ArgumentParser]) -> None:
+    parser = _command(commands, "mounts", "list the mounts of this machine")
+    _json(parser)
+
+
+def _add_unmount(commands: _Commands[argparse.ArgumentParser]) -> None:
+    parser = _command(commands, "unmount", "unmount an image")
+    parser.add_argument("directory", metavar="DIR")
+    parser.add_argument(
+        "--force", "--lazy", action="store_true", help="unmount even while files are open"
+    )
+    parser.add_argument("--commit", action="store_true", help="no effect on a read-only mount")
+    _json(parser)
