@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.oracle.trees import differences, snapshot
 from tests.oracle.wims import KINDS, STREAMS, Kind, add_special_files, make_source, make_wim, wimlib
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 pytestmark = [pytest.mark.fuse, pytest.mark.oracle, pytest.mark.mqueue]
 WIMTUI = [sys.executable, "-m", "wimtui"]

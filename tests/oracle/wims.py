@@ -84,7 +84,7 @@ def words(seed: int, nbytes: int) -> bytes:
 
 
 def make_source(root: Path, *, scale: int = 1) -> Path:
-    """Fill ``root`` with what the format distinguishes: sizes around chunks, links, names, times."""
+    """Fill ``root`` with what the format tells apart: sizes, links, names, times."""
     root.mkdir(parents=True)
     rng = random.Random(7)
     edges = [0, 1, 5, 4095, 4096, 4097, 32767, 32768, 32769, 65536, 98304, 131073]
