@@ -1,0 +1,9 @@
+from typing import Self, final
+
+from typing_extensions import Buffer
+
+@final
+class LzmsDecompressor:
+    def __new__(cls, block_size: int) -> Self: ...
+    def decompress(self, source: Buffer, uncompressed_size: int) -> bytes: ...
+    def decompress_into(self, source: Buffer, destination: Buffer) -> None: ...
