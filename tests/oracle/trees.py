@@ -54,7 +54,7 @@ def _node(root: Path, path: Path, info: os.stat_result, owners: bool) -> Node:
     if stat.S_ISREG(info.st_mode):
         content = _digest(path)
     elif stat.S_ISLNK(info.st_mode):
-        target = str(path.readlink())
+        target = os.readlink(path)
         content = target.replace(str(root), "<root>", 1) if target.startswith(str(root)) else target
     owner = (info.st_mode, info.st_uid, info.st_gid, info.st_rdev) if owners else ()
     directory = stat.S_ISDIR(info.st_mode)

@@ -8,7 +8,11 @@ metadata are cheap and answer from memory; those that may decode or read the dis
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple, NewType, Protocol
+from enum import Enum
+from typing import TYPE_CHECKING, NamedTuple, NewType, Protocol
+
+if TYPE_CHECKING:
+    from wimtui.engine.progress import CancelToken
 
 Ino = NewType("Ino", int)
 """Inode number of a mounted tree; the root is 1, as FUSE demands."""
@@ -107,4 +111,140 @@ class ReadTree(Protocol):
 
     def usage(self) -> FileSystemUsage:
         """Return what statfs shows."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class AttributeChanges:
+    """What setattr(2) asks for; None leaves a field as it is."""
+
+    mode: int | None = None
+    uid: int | None = None
+    gid: int | None = None
+    size: int | None = None
+    atime_ns: int | None = None
+    mtime_ns: int | None = None
+
+
+class RenameMode(Enum):
+    """What rename does about an existing target."""
+
+    REPLACE = "replace"
+    NO_REPLACE = "noreplace"
+    EXCHANGE = "exchange"
+
+
+class XattrMode(Enum):
+    """What setxattr does about an existing attribute."""
+
+    ANY = "any"
+    CREATE = "create"
+    REPLACE = "replace"
+
+
+@dataclass(frozen=True, slots=True)
+class Creator:
+    """Who makes a node, and with which mode."""
+
+    mode: int
+    """Type and permission bits, the caller's umask already applied."""
+    uid: int
+    gid: int
+    rdev: int = 0
+
+
+class WritableFile(OpenFile, Protocol):
+    """A stream opened for writing as well."""
+
+    def write(self, offset: int, data: bytes) -> int:
+        """Write all of ``data`` at ``offset``; the stream grows, a gap reads as zeros.
+
+        Raises:
+            OSError: The staging disk is full or broken; what was written before stays.
+        """
+        ...
+
+    def sync(self, *, data_only: bool) -> None:
+        """Return when what was written would survive a power cut. Blocks."""
+        ...
+
+
+class WriteTree(ReadTree, Protocol):
+    """A tree whose every change is kept before the call returns.
+
+    Each method that changes names touches the times of the directories concerned, and raises the
+    NodeError of the errno that POSIX gives.
+    """
+
+    def create_node(self, parent: Ino, name: bytes, creator: Creator) -> Ino:
+        """Make a regular file, fifo, socket or device. Raises NodeExistsError, InvalidNameError."""
+        ...
+
+    def make_directory(self, parent: Ino, name: bytes, creator: Creator) -> Ino:
+        """Make an empty directory."""
+        ...
+
+    def make_symlink(self, parent: Ino, name: bytes, target: bytes, creator: Creator) -> Ino:
+        """Make a native Windows symlink to a UNIX target."""
+        ...
+
+    def link(self, ino: Ino, parent: Ino, name: bytes) -> None:
+        """Give a file another name. NotPermittedError for directories and reparse points."""
+        ...
+
+    def unlink(self, parent: Ino, name: bytes) -> Ino:
+        """Remove a name of something that is no directory; returns its node.
+
+        A node without names lives on until ``forget``.
+        """
+        ...
+
+    def remove_directory(self, parent: Ino, name: bytes) -> Ino:
+        """Remove an empty directory; returns its node."""
+        ...
+
+    def rename(
+        self, parent: Ino, name: bytes, new_parent: Ino, new_name: bytes, mode: RenameMode
+    ) -> None:
+        """Move a name, as renameat2(2)."""
+        ...
+
+    def change(self, ino: Ino, changes: AttributeChanges) -> None:
+        """Set attributes; a new size truncates or extends. May copy up, see ``copy_up_size``."""
+        ...
+
+    def copy_up_size(self, ino: Ino, *, keep: int | None = None) -> int:
+        """Return how many bytes must be copied to staging before the first write.
+
+        0 where the data is staged already. ``keep`` is the size about to be set: bytes from there
+        on are not copied.
+        """
+        ...
+
+    def copy_up(self, ino: Ino, keep: int | None, cancel: CancelToken) -> None:
+        """Bring a file's data into staging.
+
+        Blocks; safe in a worker thread while other calls go on; two calls for one node copy once.
+        Raises CancelledError, OSError.
+        """
+        ...
+
+    def open_for_writing(self, ino: Ino) -> WritableFile:
+        """Open a file whose data is staged (``copy_up`` before, if its size is not 0)."""
+        ...
+
+    def set_xattr(self, ino: Ino, name: bytes, value: bytes, mode: XattrMode) -> None:
+        """Set an extended attribute or named stream."""
+        ...
+
+    def remove_xattr(self, ino: Ino, name: bytes) -> None:
+        """Remove an extended attribute or named stream."""
+        ...
+
+    def forget(self, ino: Ino) -> None:
+        """Take note that nobody can refer to a node any more; one without names is freed."""
+        ...
+
+    def sync(self, ino: Ino, *, data_only: bool) -> None:
+        """Do an fsync of a node that is not open, such as a directory. Blocks."""
         ...
