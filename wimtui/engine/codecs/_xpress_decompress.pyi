@@ -1,0 +1,13 @@
+from __future__ import annotations
+
+from typing import final
+
+from typing_extensions import Buffer
+
+@final
+class XpressDecompressor:
+    @property
+    def block_size(self) -> int: ...
+    def __init__(self, block_size: int) -> None: ...
+    def decompress(self, source: Buffer, uncompressed_size: int) -> bytes: ...
+    def decompress_into(self, source: Buffer, destination: Buffer) -> None: ...
