@@ -1,0 +1,165 @@
+"""A mount from its beginning to its end."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sys
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Final
+
+import pyfuse3
+import trio
+
+from wimtui.engine.errors import UsageError, WimError
+from wimtui.engine.fuse.mount_info import find_mount
+from wimtui.engine.fuse.request_loop import RequestLoop
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from wimtui.engine.fuse.options import FuseOptions
+    from wimtui.engine.fuse.read_operations import ReadOperations
+
+log = logging.getLogger(__name__)
+
+READ_AHEAD_KIB: Final = 1024
+"""What the kernel may read ahead: the largest read request it sends, 256 pages."""
+
+
+class MountFailedError(WimError):
+    """FUSE refuses the mount."""
+
+    code = 6
+
+
+class SessionEnd(Enum):
+    """Why the kernel asks no more."""
+
+    UNMOUNTED = "unmounted"
+    """Somebody unmounted: fusermount3 -u, umount, or the connection was aborted."""
+    TERMINATED = "terminated"
+    """``terminate`` was called; the mount is still there until ``close``."""
+
+
+class FuseSession:
+    """One mount of this process; there can be no second at the same time.
+
+    The order is ``open``, ``serve``, ``close``. A crash in between leaves the mount point dead
+    rather than empty: to a mirroring program an empty one would mean that everything was deleted.
+    """
+
+    # pyfuse3 keeps its session in module variables and takes a second init without a word,
+    # orphaning the first mount; only a class variable can see both.
+    _current: ClassVar[FuseSession | None] = None
+
+    def __init__(self, operations: ReadOperations, mount_point: Path, options: FuseOptions) -> None:
+        """Prepare a mount; nothing happens before ``open``."""
+        self.operations = operations
+        self.mount_point = mount_point
+        self.options = options
+        self.ready = trio.Event()
+        """Set when the kernel has begun to ask: the mount can be used."""
+        self._terminated = False
+        self._loop = RequestLoop(operations.threads)
+
+    def open(self) -> None:
+        """Mount.
+
+        Raises:
+            UsageError: This process has a mount already.
+            MountFailedError: libfuse or the kernel refuses; the text is libfuse's own.
+        """
+        if FuseSession._current is not None:
+            raise UsageError(
+                "this process has a file system mounted already",
+                path=FuseSession._current.mount_point,
+                hint="start another process for another mount",
+            )
+        self.operations.on_init = self.ready.set
+        with _libfuse_messages() as messages:
+            try:
+                pyfuse3.init(
+                    self.operations, os.fspath(self.mount_point), self.options.for_pyfuse3()
+                )
+            except RuntimeError as error:
+                raise MountFailedError(
+                    messages.text() or str(error), path=self.mount_point
+                ) from error
+        FuseSession._current = self
+
+    async def serve(self) -> SessionEnd:
+        """Answer the kernel until somebody unmounts or ``terminate`` is called."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._widen_read_ahead)
+            with self._loop.installed():
+                await pyfuse3.main()
+            nursery.cancel_scope.cancel()
+        return SessionEnd.TERMINATED if self._terminated else SessionEnd.UNMOUNTED
+
+    def terminate(self) -> None:
+        """End ``serve`` from the trio thread; requests under way are answered first."""
+        self._terminated = True
+        pyfuse3.terminate()
+
+    def close(self, *, unmount: bool) -> None:
+        """Give up the session; calling it again does nothing.
+
+        Args:
+            unmount: Take the mount away, even if files are open. Harmless after somebody else
+                unmounted: libfuse looks whether the mount is still its own. False leaves a dead
+                mount point.
+        """
+        if FuseSession._current is not self:
+            return
+        pyfuse3.close(unmount=unmount)
+        FuseSession._current = None
+        self.operations.close()
+
+    async def _widen_read_ahead(self) -> None:
+        """Let the kernel ask for 1 MiB at a time instead of 128 KiB; only root may."""
+        await self.ready.wait()
+        # The answer to INIT, which sets the small figure, is written before any other task runs.
+        mount = find_mount(self.mount_point)
+        if mount is None:
+            return
+        setting = Path(f"/sys/class/bdi/{mount.device}/read_ahead_kb")
+        try:
+            setting.write_text(f"{READ_AHEAD_KIB}\n", encoding="ascii")
+        except OSError as error:
+            log.debug("read-ahead stays at the kernel's default: %s", error)
+
+
+class _Messages:
+    """What was written to a file descriptor while it was diverted."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def text(self) -> str:
+        """Return it as one line."""
+        size = os.lseek(self._descriptor, 0, os.SEEK_END)
+        lines = os.pread(self._descriptor, size, 0).decode(errors="replace").splitlines()
+        return "; ".join(line.strip() for line in lines if line.strip())
+
+
+@contextlib.contextmanager
+def _libfuse_messages() -> Iterator[_Messages]:
+    """Keep what libfuse prints: it has no other way to say why a mount fails."""
+    sys.stderr.flush()
+    saved = os.dup(2)
+    diverted = os.memfd_create("libfuse-messages")
+    messages = _Messages(diverted)
+    try:
+        os.dup2(diverted, 2)
+        try:
+            yield messages
+        finally:
+            os.dup2(saved, 2)
+        if text := messages.text():
+            log.warning("libfuse: %s", text)
+    finally:
+        os.close(diverted)
+        os.close(saved)
