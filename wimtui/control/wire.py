@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, get_type_hints
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 from wimtui.control.errors import (
     MalformedMessageError,
@@ -23,6 +22,9 @@ from wimtui.control.protocol import (
     PROTOCOL_VERSION,
     Message,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _FIELD_KINDS: Mapping[type[Message], Mapping[str, Any]] = {
     kind: {f.name: get_type_hints(kind)[f.name] for f in dataclasses.fields(kind)}
