@@ -1,0 +1,431 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
+# LZMS item encoder: binary decisions to the range coder, symbols to the backward bit stream, and
+# the adaptive model both draw on. The parser reads its costs from the same model.
+#
+# Costs are in 1 / COST_ONE bit.
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+
+from wimtui.engine.codecs._huffman_code cimport make_code_lengths, make_codewords
+from wimtui.engine.codecs._lzms_tables cimport (
+    DELTA_STATES, INITIAL_HISTORY, INITIAL_ZEROS, LENGTH_PERIOD, LENGTH_SYMBOLS, LITERAL_PERIOD,
+    LITERAL_SYMBOLS, LZ_STATES, MAIN_STATES, MATCH_STATES, MAX_CODEWORD_BITS, OFFSET_PERIOD,
+    OFFSET_SYMBOLS, POWER_PERIOD, POWER_SYMBOLS, REPEAT_STATES, LzmsSlots, fill_lzms_slots,
+    find_slot, offset_symbol_count,
+)
+
+
+cdef extern from "<math.h>" nogil:
+    double log2(double value) noexcept
+
+
+cdef enum:
+    COST_ONE = 64
+    HISTORY_BITS = 64
+    COSTED_LENGTHS = 256        # lengths below have their cost in a table
+    # Offsets below SPLIT_1 have their slot in a table of their own; above, the bases of the slots
+    # are congruent modulo 2**7, 2**11 and 2**16, which gives three more tables.
+    SPLIT_1 = 0x6A5
+    SPLIT_2 = 0xE4A5
+    SPLIT_3 = 0x3DE4A5
+    SPLIT_4 = 0x65BE4A5
+    DELTA_RAW_BITS = 28         # a delta source is packed as power << 28 | raw offset
+
+
+cdef enum ItemKind:
+    LITERAL                     # value: the byte
+    LZ_EXPLICIT                 # value: offset
+    LZ_REPEAT                   # value: queue index
+    DELTA_EXPLICIT              # value: power << DELTA_RAW_BITS | raw offset
+    DELTA_REPEAT                # value: queue index
+
+
+cdef enum LastMatch:
+    NO_MATCH
+    LZ_MATCH
+    DELTA_MATCH
+
+
+cdef struct Probability:
+    uint64_t history            # the last 64 bits, newest lowest
+    uint32_t zeros              # among them
+    uint16_t cost[2]
+
+
+cdef struct AdaptiveCode:
+    uint32_t symbols
+    uint32_t period
+    uint32_t left               # symbols until the next rebuild
+    uint32_t frequencies[OFFSET_SYMBOLS]
+    uint16_t codewords[OFFSET_SYMBOLS]
+    uint16_t costs[OFFSET_SYMBOLS]  # of codeword and extra bits
+    uint8_t lengths[OFFSET_SYMBOLS]
+
+
+# What depends on the items before: the repeat queues, newest first, and the decision states.
+cdef struct PathState:
+    uint32_t lz_queue[4]
+    uint32_t delta_queue[4]
+    uint8_t main
+    uint8_t match
+    uint8_t lz
+    uint8_t delta
+    uint8_t lz_repeat[2]
+    uint8_t delta_repeat[2]
+    uint32_t last               # LastMatch: what the preceding item was
+
+
+cdef struct LzmsTables:
+    LzmsSlots slots
+    uint16_t cost_of_zeros[HISTORY_BITS + 1]
+    uint8_t length_slot[COSTED_LENGTHS]
+    uint8_t offset_slot_1[SPLIT_1]
+    uint8_t offset_slot_2[(SPLIT_2 - SPLIT_1) >> 7]
+    uint16_t offset_slot_3[(SPLIT_3 - SPLIT_2) >> 11]
+    uint16_t offset_slot_4[((SPLIT_4 - SPLIT_3) >> 16) + 1]
+
+
+cdef struct LzmsModel:
+    LzmsTables tables
+    Probability main[MAIN_STATES]
+    Probability match[MATCH_STATES]
+    Probability lz[LZ_STATES]
+    Probability delta[DELTA_STATES]
+    Probability lz_repeat[2][REPEAT_STATES]
+    Probability delta_repeat[2][REPEAT_STATES]
+    AdaptiveCode literal_code
+    AdaptiveCode offset_code
+    AdaptiveCode length_code
+    AdaptiveCode delta_offset_code
+    AdaptiveCode power_code
+    uint16_t length_cost[COSTED_LENGTHS]
+    PathState state
+    # Range coder, filling the output from the front.
+    uint64_t low                # 33 bits
+    uint32_t range_size
+    uint32_t held               # units 0xFFFF that a carry may still change, behind the cached one
+    uint32_t cached             # the unit before them, once there is one
+    bint has_cached
+    # Bit stream, filling the output from the back.
+    uint64_t bits
+    uint32_t bit_count
+    bint full                   # the two have met: the block does not fit
+    uint16_t *front
+    uint16_t *back
+
+
+# ---- Tables ----
+
+cdef inline void fill_tables(LzmsTables *t) noexcept nogil:
+    """Lay out what depends on nothing but the format."""
+    cdef uint32_t i
+    cdef const uint32_t *base = t.slots.offset_base
+    fill_lzms_slots(&t.slots)
+    for i in range(1, HISTORY_BITS):
+        t.cost_of_zeros[i] = <uint16_t>(0.5 - COST_ONE * log2(i / <double>HISTORY_BITS))
+    t.cost_of_zeros[0] = t.cost_of_zeros[1]
+    t.cost_of_zeros[HISTORY_BITS] = t.cost_of_zeros[HISTORY_BITS - 1]
+    for i in range(1, COSTED_LENGTHS):
+        t.length_slot[i] = <uint8_t>find_slot(t.slots.length_base, LENGTH_SYMBOLS, i)
+    for i in range(1, SPLIT_1):
+        t.offset_slot_1[i] = <uint8_t>find_slot(base, OFFSET_SYMBOLS, i)
+    for i in range((SPLIT_2 - SPLIT_1) >> 7):
+        t.offset_slot_2[i] = <uint8_t>find_slot(base, OFFSET_SYMBOLS, SPLIT_1 + (i << 7))
+    for i in range((SPLIT_3 - SPLIT_2) >> 11):
+        t.offset_slot_3[i] = <uint16_t>find_slot(base, OFFSET_SYMBOLS, SPLIT_2 + (i << 11))
+    for i in range((SPLIT_4 - SPLIT_3) >> 16):
+        t.offset_slot_4[i] = <uint16_t>find_slot(base, OFFSET_SYMBOLS, SPLIT_3 + (i << 16))
+
+
+cdef inline uint32_t offset_slot(const LzmsTables *t, uint32_t offset) noexcept nogil:
+    if offset < SPLIT_1:
+        return t.offset_slot_1[offset]
+    if offset < SPLIT_2:
+        return t.offset_slot_2[(offset - SPLIT_1) >> 7]
+    if offset < SPLIT_3:
+        return t.offset_slot_3[(offset - SPLIT_2) >> 11]
+    if offset < SPLIT_4:
+        return t.offset_slot_4[(offset - SPLIT_3) >> 16]
+    return OFFSET_SYMBOLS - 1
+
+
+cdef inline uint32_t length_slot(const LzmsTables *t, uint32_t length) noexcept nogil:
+    if length < COSTED_LENGTHS:
+        return t.length_slot[length]
+    return find_slot(t.slots.length_base, LENGTH_SYMBOLS, length)
+
+
+# ---- Output ----
+
+cdef inline void put_unit(LzmsModel *m, uint16_t unit) noexcept nogil:
+    if m.front >= m.back:
+        m.full = True
+        return
+    m.front[0] = unit
+    m.front += 1
+
+
+cdef inline void shift_low(LzmsModel *m) noexcept nogil:
+    """Move the top unit out of ``low``; it is written once no carry can reach it."""
+    cdef uint32_t carry = <uint32_t>(m.low >> 32), top = <uint32_t>(m.low >> 16) & 0xFFFF
+    if carry == 0 and top == 0xFFFF:
+        m.held += 1
+    else:
+        if m.has_cached:
+            put_unit(m, <uint16_t>(m.cached + carry))
+        while m.held:
+            put_unit(m, <uint16_t>(0xFFFF + carry))
+            m.held -= 1
+        m.cached = top
+        m.has_cached = True
+    m.low = (m.low & 0xFFFF) << 16
+
+
+cdef inline void put_decision(LzmsModel *m, Probability *p, uint32_t bit) noexcept nogil:
+    """Code one binary decision with the probability, and let it learn."""
+    cdef uint32_t zeros = p.zeros, bound
+    if m.range_size < 0x10000:
+        m.range_size <<= 16
+        shift_low(m)
+    zeros = 1 if zeros == 0 else (HISTORY_BITS - 1 if zeros == HISTORY_BITS else zeros)
+    bound = (m.range_size >> 6) * zeros
+    if bit:
+        m.low += bound
+        m.range_size -= bound
+    else:
+        m.range_size = bound
+    p.zeros += <uint32_t>(p.history >> 63) - bit
+    p.history = p.history << 1 | bit
+    p.cost[0] = m.tables.cost_of_zeros[p.zeros]
+    p.cost[1] = m.tables.cost_of_zeros[HISTORY_BITS - p.zeros]
+
+
+cdef inline void put_bits(LzmsModel *m, uint32_t value, uint32_t count) noexcept nogil:
+    """Append ``count`` <= 30 verbatim bits."""
+    m.bits = m.bits << count | value
+    m.bit_count += count
+    while m.bit_count >= 16:
+        m.bit_count -= 16
+        if m.front >= m.back:
+            m.full = True
+            return
+        m.back -= 1
+        m.back[0] = <uint16_t>(m.bits >> m.bit_count)
+
+
+cdef inline void finish_streams(LzmsModel *m) noexcept nogil:
+    """Write out what the two coders still hold."""
+    shift_low(m)
+    shift_low(m)
+    if m.has_cached:
+        put_unit(m, <uint16_t>m.cached)
+    while m.held:
+        put_unit(m, 0xFFFF)
+        m.held -= 1
+    if m.bit_count:
+        put_bits(m, 0, 16 - m.bit_count)
+
+
+# ---- Adaptive codes ----
+
+cdef inline void rebuild_code(AdaptiveCode *code, const uint8_t *extra) noexcept nogil:
+    cdef uint32_t i
+    make_code_lengths(code.frequencies, code.symbols, MAX_CODEWORD_BITS, code.lengths)
+    make_codewords(code.lengths, code.symbols, code.codewords)
+    for i in range(code.symbols):
+        code.costs[i] = <uint16_t>((code.lengths[i] + (extra[i] if extra != NULL else 0)) * COST_ONE)
+    code.left = code.period
+
+
+cdef inline void start_code(
+    AdaptiveCode *code, uint32_t symbols, uint32_t period, const uint8_t *extra
+) noexcept nogil:
+    cdef uint32_t i
+    code.symbols = symbols
+    code.period = period
+    for i in range(symbols):
+        code.frequencies[i] = 1
+    rebuild_code(code, extra)
+
+
+cdef inline bint put_symbol(
+    LzmsModel *m, AdaptiveCode *code, uint32_t symbol, const uint8_t *extra
+) noexcept nogil:
+    """Write a codeword and let the code learn; return whether it was rebuilt."""
+    cdef uint32_t i
+    put_bits(m, code.codewords[symbol], code.lengths[symbol])
+    code.frequencies[symbol] += 1
+    code.left -= 1
+    if code.left:
+        return False
+    rebuild_code(code, extra)
+    for i in range(code.symbols):
+        code.frequencies[i] = (code.frequencies[i] >> 1) + 1
+    return True
+
+
+cdef inline void cost_lengths(LzmsModel *m) noexcept nogil:
+    cdef uint32_t length
+    for length in range(1, COSTED_LENGTHS):
+        m.length_cost[length] = m.length_code.costs[m.tables.length_slot[length]]
+
+
+cdef inline void put_length(LzmsModel *m, uint32_t length) noexcept nogil:
+    cdef uint32_t slot = length_slot(&m.tables, length)
+    cdef bint rebuilt = put_symbol(m, &m.length_code, slot, m.tables.slots.length_extra)
+    put_bits(m, length - m.tables.slots.length_base[slot], m.tables.slots.length_extra[slot])
+    if rebuilt:
+        cost_lengths(m)
+
+
+cdef inline void put_offset(LzmsModel *m, AdaptiveCode *code, uint32_t offset) noexcept nogil:
+    cdef uint32_t slot = offset_slot(&m.tables, offset)
+    put_symbol(m, code, slot, m.tables.slots.offset_extra)
+    put_bits(m, offset - m.tables.slots.offset_base[slot], m.tables.slots.offset_extra[slot])
+
+
+# ---- Items ----
+
+cdef inline void move_to_front(uint32_t *queue, uint32_t index) noexcept nogil:
+    cdef uint32_t value = queue[index]
+    while index:
+        queue[index] = queue[index - 1]
+        index -= 1
+    queue[0] = value
+
+
+cdef inline void push_front(uint32_t *queue, uint32_t value) noexcept nogil:
+    queue[3] = queue[2]
+    queue[2] = queue[1]
+    queue[1] = queue[0]
+    queue[0] = value
+
+
+cdef inline void note_repeat(uint8_t *states, uint32_t index) noexcept nogil:
+    states[0] = (states[0] << 1 | (index > 0)) & (REPEAT_STATES - 1)
+    if index:
+        states[1] = (states[1] << 1 | (index > 1)) & (REPEAT_STATES - 1)
+
+
+cdef inline void follow_item(PathState *s, ItemKind kind, uint32_t value) noexcept nogil:
+    """Advance the state past an item."""
+    cdef uint32_t bit
+    if kind == LITERAL:
+        s.main = (s.main << 1) & (MAIN_STATES - 1)
+        s.last = NO_MATCH
+        return
+    s.main = (s.main << 1 | 1) & (MAIN_STATES - 1)
+    if kind <= LZ_REPEAT:
+        s.match = (s.match << 1) & (MATCH_STATES - 1)
+        bit = kind == LZ_REPEAT
+        s.lz = (s.lz << 1 | bit) & (LZ_STATES - 1)
+        if bit:
+            note_repeat(s.lz_repeat, value)
+            move_to_front(s.lz_queue, value + (s.last == LZ_MATCH))
+        else:
+            push_front(s.lz_queue, value)
+        s.last = LZ_MATCH
+    else:
+        s.match = (s.match << 1 | 1) & (MATCH_STATES - 1)
+        bit = kind == DELTA_REPEAT
+        s.delta = (s.delta << 1 | bit) & (DELTA_STATES - 1)
+        if bit:
+            note_repeat(s.delta_repeat, value)
+            move_to_front(s.delta_queue, value + (s.last == DELTA_MATCH))
+        else:
+            push_front(s.delta_queue, value)
+        s.last = DELTA_MATCH
+
+
+cdef inline void put_repeat(
+    LzmsModel *m, Probability *first, Probability *second, const uint8_t *states, uint32_t index
+) noexcept nogil:
+    put_decision(m, first + states[0], index > 0)
+    if index:
+        put_decision(m, second + states[1], index > 1)
+
+
+cdef inline void put_match(
+    LzmsModel *m, ItemKind kind, uint32_t value, uint32_t length
+) noexcept nogil:
+    cdef PathState *s = &m.state
+    put_decision(m, &m.match[s.match], kind >= DELTA_EXPLICIT)
+    if kind <= LZ_REPEAT:
+        put_decision(m, &m.lz[s.lz], kind == LZ_REPEAT)
+    else:
+        put_decision(m, &m.delta[s.delta], kind == DELTA_REPEAT)
+    if kind == LZ_EXPLICIT:
+        put_offset(m, &m.offset_code, value)
+    elif kind == LZ_REPEAT:
+        put_repeat(m, m.lz_repeat[0], m.lz_repeat[1], s.lz_repeat, value)
+    elif kind == DELTA_EXPLICIT:
+        put_symbol(m, &m.power_code, value >> DELTA_RAW_BITS, NULL)
+        put_offset(m, &m.delta_offset_code, value & ((1 << DELTA_RAW_BITS) - 1))
+    else:
+        put_repeat(m, m.delta_repeat[0], m.delta_repeat[1], s.delta_repeat, value)
+    put_length(m, length)
+
+
+cdef inline void put_item(
+    LzmsModel *m, ItemKind kind, uint32_t value, uint32_t length
+) noexcept nogil:
+    """Encode an item in the current state and advance past it."""
+    put_decision(m, &m.main[m.state.main], kind != LITERAL)
+    if kind == LITERAL:
+        put_symbol(m, &m.literal_code, value, NULL)
+    else:
+        put_match(m, kind, value, length)
+    follow_item(&m.state, kind, value)
+
+
+# ---- Start of a block ----
+
+cdef inline void start_decisions(
+    LzmsModel *m, Probability *probabilities, uint32_t states
+) noexcept nogil:
+    cdef uint32_t i
+    for i in range(states):
+        probabilities[i].history = INITIAL_HISTORY
+        probabilities[i].zeros = INITIAL_ZEROS
+        probabilities[i].cost[0] = m.tables.cost_of_zeros[INITIAL_ZEROS]
+        probabilities[i].cost[1] = m.tables.cost_of_zeros[HISTORY_BITS - INITIAL_ZEROS]
+
+
+cdef inline void start_state(PathState *s) noexcept nogil:
+    cdef uint32_t i
+    for i in range(4):
+        s.lz_queue[i] = i + 1
+        s.delta_queue[i] = i + 1
+    s.main = s.match = s.lz = s.delta = 0
+    s.lz_repeat[0] = s.lz_repeat[1] = s.delta_repeat[0] = s.delta_repeat[1] = 0
+    s.last = NO_MATCH
+
+
+cdef inline void start_block(
+    LzmsModel *m, uint32_t size, uint16_t *output, uint32_t units
+) noexcept nogil:
+    """Reset everything that adapts, for a block of ``size`` bytes into ``units`` units of output."""
+    cdef uint32_t i, offsets = offset_symbol_count(&m.tables.slots, size)
+    start_decisions(m, m.main, MAIN_STATES)
+    start_decisions(m, m.match, MATCH_STATES)
+    start_decisions(m, m.lz, LZ_STATES)
+    start_decisions(m, m.delta, DELTA_STATES)
+    for i in range(2):
+        start_decisions(m, m.lz_repeat[i], REPEAT_STATES)
+        start_decisions(m, m.delta_repeat[i], REPEAT_STATES)
+    start_code(&m.literal_code, LITERAL_SYMBOLS, LITERAL_PERIOD, NULL)
+    start_code(&m.offset_code, offsets, OFFSET_PERIOD, m.tables.slots.offset_extra)
+    start_code(&m.length_code, LENGTH_SYMBOLS, LENGTH_PERIOD, m.tables.slots.length_extra)
+    start_code(&m.delta_offset_code, offsets, OFFSET_PERIOD, m.tables.slots.offset_extra)
+    start_code(&m.power_code, POWER_SYMBOLS, POWER_PERIOD, NULL)
+    cost_lengths(m)
+    start_state(&m.state)
+    m.low = 0
+    m.range_size = <uint32_t>0xFFFFFFFF
+    m.held = 0
+    m.has_cached = False
+    m.bits = 0
+    m.bit_count = 0
+    m.full = False
+    m.front = output
+    m.back = output + units

@@ -1,0 +1,432 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
+# Near-optimal LZMS parser.
+#
+# A segment is a graph with a node a position: the cheapest known cost to reach it, the arrival that
+# costs that much, and the state on the path behind it. It ends where every path meets in one node,
+# at SEGMENT_SIZE nodes, or at a match so long that it is taken at once. The items on the cheapest
+# path are encoded, which moves the model on, before the next segment is searched. Within a
+# segment the probabilities and codes are frozen while the decision states follow the path.
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from libc.string cimport memset
+
+from wimtui.engine.codecs._lzms_delta cimport (
+    DELTA_POWERS, DELTA_SHORTEST, DELTA_TABLE_SIZE, DeltaFinder, DeltaMatch, delta_extent,
+    difference32, next_delta_matches,
+)
+from wimtui.engine.codecs._lzms_encoder cimport (
+    DELTA_EXPLICIT, DELTA_MATCH, DELTA_RAW_BITS, DELTA_REPEAT, LITERAL, LZ_EXPLICIT, LZ_MATCH,
+    LZ_REPEAT, ItemKind, LzmsModel, PathState, Probability, follow_item, offset_slot, put_item,
+)
+from wimtui.engine.codecs._lzms_intervals cimport (
+    LONGEST_MATCH, SHORTEST_MATCH, WINDOW_SIZE_MAX, IntervalFinder, Match, load_window,
+    next_matches,
+)
+from wimtui.engine.codecs._lzms_tables cimport (
+    DELTA_STATES, LZ_STATES, MAIN_STATES, MATCH_STATES, REPEAT_STATES,
+)
+from wimtui.engine.codecs._matchfinder cimport block_load16, match_extent
+
+
+cdef enum:
+    SEGMENT_SIZE = 2048
+    NODES = SEGMENT_SIZE + 2 * LONGEST_MATCH + 2
+    UNREACHED = 0x7FFFFFFF
+    DELTA_RAW_MASK = (1 << DELTA_RAW_BITS) - 1
+
+
+# One to three items: optionally a match, then a literal (``gap``), then the item itself.
+cdef struct Arrival:
+    uint32_t value
+    uint32_t first_value
+    uint16_t length
+    uint16_t first_length       # 0 for no match before the literal
+    uint8_t kind
+    uint8_t first_kind
+    uint8_t gap
+
+
+cdef struct Item:
+    uint32_t value
+    uint32_t length
+    ItemKind kind
+
+
+cdef struct Parser:
+    LzmsModel *model
+    const uint8_t *text
+    uint32_t size
+    uint32_t start              # of the segment
+    uint32_t window             # start of the window in the finder
+    uint32_t nice               # length taken at once
+    bint delta_matches
+    bint match_gaps             # search match + literal + repeat 0
+    bint all_gaps               # search repeat + literal + repeat 0, literal + repeat 0
+    uint32_t reached            # furthest node with an arrival
+    IntervalFinder finder
+    DeltaFinder delta_finder
+    Match matches[LONGEST_MATCH]
+    DeltaMatch deltas[DELTA_POWERS]
+    Item taken                  # the long match that ends the segment
+    uint32_t costs[NODES]
+    Arrival arrivals[NODES]
+    PathState states[NODES]
+    Item items[NODES]           # the path, last item first
+
+
+cdef inline uint32_t query_matches(Parser *s, Match *matches) noexcept nogil:
+    """Advance the match finder by a position, onto the next window where one ends."""
+    cdef uint32_t size
+    if s.finder.next == s.finder.size:
+        s.window += s.finder.size
+        size = s.size - s.window
+        if size > WINDOW_SIZE_MAX:
+            size = WINDOW_SIZE_MAX
+        load_window(&s.finder, s.text + s.window, size, s.nice)
+    return next_matches(&s.finder, matches)
+
+
+cdef inline void reach(Parser *s, uint32_t node) noexcept nogil:
+    while s.reached < node:
+        s.reached += 1
+        s.costs[s.reached] = UNREACHED
+
+
+cdef inline void offer_lengths(
+    Parser *s, uint32_t node, Item item, uint32_t shortest, uint32_t cost
+) noexcept nogil:
+    """Offer a match in all its lengths from ``shortest`` on; ``cost`` is all but the length's."""
+    cdef uint32_t length, total
+    cdef const uint16_t *length_cost = s.model.length_cost
+    cdef Arrival arrival
+    arrival.value = item.value
+    arrival.kind = item.kind
+    arrival.gap = False
+    arrival.first_length = 0
+    arrival.first_value = 0
+    arrival.first_kind = 0
+    reach(s, node + item.length)
+    for length in range(shortest, item.length + 1):
+        total = cost + length_cost[length]
+        if total < s.costs[node + length]:
+            s.costs[node + length] = total
+            arrival.length = <uint16_t>length
+            s.arrivals[node + length] = arrival
+
+
+cdef inline void offer_gap(
+    Parser *s, uint32_t node, Item first, uint32_t offset, uint32_t cost
+) noexcept nogil:
+    """Offer ``first``, a literal, and repeat 0 at ``offset`` where that matches two bytes or more.
+
+    ``first.length`` may be 0: then there is no first match. ``cost`` includes all but the literal's
+    codeword and the last length.
+    """
+    cdef uint32_t skipped = s.start + node + first.length
+    cdef uint32_t limit = s.size - skipped, length, target
+    cdef const uint8_t *here = s.text + skipped + 1
+    cdef uint8_t byte = s.text[skipped]
+    cdef Arrival *arrival
+    if limit < 3 or offset > skipped or block_load16(here) != block_load16(here - offset):
+        return
+    limit = limit - 1 if limit <= s.nice else s.nice
+    length = match_extent(here, here - offset, 2, limit)
+    cost += s.model.literal_code.costs[byte] + s.model.length_cost[length]
+    target = node + first.length + 1 + length
+    reach(s, target)
+    if cost < s.costs[target]:
+        s.costs[target] = cost
+        arrival = s.arrivals + target
+        arrival.kind = LZ_REPEAT
+        arrival.value = 0
+        arrival.length = <uint16_t>length
+        arrival.gap = True
+        arrival.first_kind = first.kind
+        arrival.first_value = first.value
+        arrival.first_length = <uint16_t>first.length
+
+
+cdef inline uint32_t repeat_cost(
+    const Probability *first, const Probability *second, const uint8_t *states, uint32_t index
+) noexcept nogil:
+    if index == 0:
+        return first[states[0]].cost[0]
+    return first[states[0]].cost[1] + <uint32_t>second[states[1]].cost[index - 1]
+
+
+cdef inline uint32_t gap_cost(
+    Parser *s, const PathState *p, uint32_t matches, uint32_t lz_state, uint32_t repeat_state
+) noexcept nogil:
+    """Return the cost of the decisions of a literal and repeat 0 after ``matches`` LZ matches (0, 1)."""
+    cdef LzmsModel *m = s.model
+    cdef uint32_t main = p.main, match = p.match
+    if matches:
+        main = (main << 1 | 1) & (MAIN_STATES - 1)
+        match = (match << 1) & (MATCH_STATES - 1)
+    return (
+        <uint32_t>m.main[main].cost[0]
+        + m.main[(main << 1) & (MAIN_STATES - 1)].cost[1]
+        + m.match[match].cost[0]
+        + m.lz[lz_state].cost[1]
+        + m.lz_repeat[0][repeat_state].cost[0]
+    )
+
+
+cdef inline bint search_repeats(
+    Parser *s, uint32_t node, uint32_t limit, uint32_t cost
+) noexcept nogil:
+    """Offer the repeat LZ matches; True where one is taken at once."""
+    cdef PathState *p = s.states + node
+    cdef LzmsModel *m = s.model
+    cdef const uint8_t *here = s.text + s.start + node
+    cdef uint32_t shift = p.last == LZ_MATCH, index, offset, total
+    cdef uint8_t after[2]
+    cdef Item item
+    item.kind = LZ_REPEAT
+    cost += m.match[p.match].cost[0] + <uint32_t>m.lz[p.lz].cost[1]
+    for index in range(3):
+        offset = p.lz_queue[index + shift]
+        if offset > s.start + node or block_load16(here) != block_load16(here - offset):
+            continue
+        item.value = index
+        item.length = match_extent(here, here - offset, 2, limit)
+        if item.length >= s.nice:
+            s.taken = item
+            s.taken.length = match_extent(here, here - offset, item.length, s.size - s.start - node)
+            return True
+        total = cost + repeat_cost(m.lz_repeat[0], m.lz_repeat[1], p.lz_repeat, index)
+        offer_lengths(s, node, item, 2, total)
+        if s.all_gaps:
+            after[0] = (p.lz_repeat[0] << 1 | (index > 0)) & (REPEAT_STATES - 1)
+            total += m.length_cost[item.length] + gap_cost(
+                s, p, 1, (p.lz << 1 | 1) & (LZ_STATES - 1), after[0]
+            )
+            offer_gap(s, node, item, offset, total)
+    return False
+
+
+cdef inline bint search_delta_repeats(
+    Parser *s, uint32_t node, uint32_t limit, uint32_t cost
+) noexcept nogil:
+    """Offer the repeat delta matches; True where one is taken at once."""
+    cdef PathState *p = s.states + node
+    cdef LzmsModel *m = s.model
+    cdef const uint8_t *here = s.text + s.start + node
+    cdef uint32_t shift = p.last == DELTA_MATCH, index, offset, span
+    cdef Item item
+    item.kind = DELTA_REPEAT
+    cost += m.match[p.match].cost[1] + <uint32_t>m.delta[p.delta].cost[1]
+    for index in range(3):
+        offset = p.delta_queue[index + shift]
+        span = <uint32_t>1 << (offset >> DELTA_RAW_BITS)
+        offset = (offset & DELTA_RAW_MASK) << (offset >> DELTA_RAW_BITS)
+        if offset + span > s.start + node:
+            continue
+        if (difference32(here, span) ^ difference32(here - offset, span)) & 0xFFFF:
+            continue
+        item.value = index
+        item.length = delta_extent(here, here - offset, span, 2, limit)
+        if item.length >= s.nice:
+            s.taken = item
+            s.taken.length = delta_extent(
+                here, here - offset, span, item.length, s.size - s.start - node
+            )
+            return True
+        offer_lengths(s, node, item, 2, cost + repeat_cost(
+            m.delta_repeat[0], m.delta_repeat[1], p.delta_repeat, index
+        ))
+    return False
+
+
+cdef inline bint search_matches(
+    Parser *s, uint32_t node, uint32_t found, uint32_t cost
+) noexcept nogil:
+    """Offer the explicit LZ matches, each length with its smallest offset."""
+    cdef PathState *p = s.states + node
+    cdef LzmsModel *m = s.model
+    cdef const uint8_t *here = s.text + s.start + node
+    cdef uint32_t shortest = SHORTEST_MATCH, total, gap
+    cdef Item item
+    item.kind = LZ_EXPLICIT
+    if s.matches[0].length >= s.nice:
+        s.taken.kind = LZ_EXPLICIT
+        s.taken.value = s.matches[0].offset
+        s.taken.length = match_extent(
+            here, here - s.taken.value, s.matches[0].length, s.size - s.start - node
+        )
+        return True
+    cost += m.match[p.match].cost[0] + <uint32_t>m.lz[p.lz].cost[0]
+    gap = gap_cost(s, p, 1, (p.lz << 1) & (LZ_STATES - 1), p.lz_repeat[0])
+    while found:
+        found -= 1
+        item.value = s.matches[found].offset
+        item.length = s.matches[found].length
+        total = cost + m.offset_code.costs[offset_slot(&m.tables, item.value)]
+        offer_lengths(s, node, item, shortest, total)
+        shortest = item.length + 1
+        if s.match_gaps:
+            offer_gap(s, node, item, item.value, total + m.length_cost[item.length] + gap)
+    return False
+
+
+cdef inline bint search_deltas(
+    Parser *s, uint32_t node, uint32_t found, uint32_t cost
+) noexcept nogil:
+    """Offer the explicit delta matches; True where one is taken at once."""
+    cdef PathState *p = s.states + node
+    cdef LzmsModel *m = s.model
+    cdef const uint8_t *here = s.text + s.start + node
+    cdef uint32_t i, offset
+    cdef DeltaMatch *match
+    cdef Item item
+    item.kind = DELTA_EXPLICIT
+    cost += m.match[p.match].cost[1] + <uint32_t>m.delta[p.delta].cost[0]
+    for i in range(found):
+        match = s.deltas + i
+        item.value = match.power << DELTA_RAW_BITS | match.raw
+        item.length = match.length
+        if item.length >= s.nice:
+            offset = match.raw << match.power
+            s.taken = item
+            s.taken.length = delta_extent(
+                here, here - offset, <uint32_t>1 << match.power, item.length,
+                s.size - s.start - node,
+            )
+            return True
+        offer_lengths(
+            s, node, item, DELTA_SHORTEST,
+            cost + m.power_code.costs[match.power]
+            + m.delta_offset_code.costs[offset_slot(&m.tables, match.raw)],
+        )
+    return False
+
+
+cdef inline void offer_literal(Parser *s, uint32_t node, uint32_t cost) noexcept nogil:
+    """Offer a literal, and where it is no gain by itself, a literal and repeat 0."""
+    cdef PathState *p = s.states + node
+    cdef LzmsModel *m = s.model
+    cdef uint8_t byte = s.text[s.start + node]
+    cdef uint32_t total = cost + m.main[p.main].cost[0] + m.literal_code.costs[byte]
+    cdef Arrival *arrival = s.arrivals + node + 1
+    cdef Item none
+    reach(s, node + 1)
+    if total < s.costs[node + 1]:
+        s.costs[node + 1] = total
+        arrival.kind = LITERAL
+        arrival.value = byte
+        arrival.length = 1
+        arrival.gap = False
+    elif s.all_gaps:
+        none.kind = LITERAL
+        none.value = 0
+        none.length = 0
+        offer_gap(s, node, none, p.lz_queue[0], cost + gap_cost(s, p, 0, p.lz, p.lz_repeat[0]))
+
+
+cdef inline bint search_node(Parser *s, uint32_t node) noexcept nogil:
+    """Offer everything that starts at a node; True where a long match is taken at once."""
+    cdef uint32_t position = s.start + node
+    cdef uint32_t limit = s.size - position, found, found_deltas = 0, cost
+    if limit > s.nice:
+        limit = s.nice
+    found = query_matches(s, s.matches)
+    if s.delta_matches:
+        found_deltas = next_delta_matches(&s.delta_finder, s.text, position, limit, s.deltas)
+    cost = s.costs[node] + s.model.main[s.states[node].main].cost[1]
+    if limit >= 2:
+        if search_repeats(s, node, limit, cost):
+            return True
+        if s.delta_matches and search_delta_repeats(s, node, limit, cost):
+            return True
+        if found and search_matches(s, node, found, cost):
+            return True
+        if found_deltas and search_deltas(s, node, found_deltas, cost):
+            return True
+    offer_literal(s, node, s.costs[node])
+    return False
+
+
+cdef inline void settle_node(Parser *s, uint32_t node) noexcept nogil:
+    """Work out the state behind the arrival that won a node."""
+    cdef Arrival *a = s.arrivals + node
+    cdef PathState *p = s.states + node
+    if a.gap:
+        p[0] = s.states[node - a.length - 1 - a.first_length]
+        if a.first_length:
+            follow_item(p, <ItemKind>a.first_kind, a.first_value)
+        follow_item(p, LITERAL, 0)
+        follow_item(p, LZ_REPEAT, 0)
+    else:
+        p[0] = s.states[node - a.length]
+        follow_item(p, <ItemKind>a.kind, a.value)
+
+
+cdef inline void add_item(
+    Parser *s, uint32_t *count, ItemKind kind, uint32_t value, uint32_t length
+) noexcept nogil:
+    s.items[count[0]].kind = kind
+    s.items[count[0]].value = value
+    s.items[count[0]].length = length
+    count[0] += 1
+
+
+cdef inline void put_path(Parser *s, uint32_t node) noexcept nogil:
+    """Encode the items on the path to a node."""
+    cdef uint32_t count = 0
+    cdef Arrival *a
+    while node:
+        a = s.arrivals + node
+        node -= a.length
+        add_item(s, &count, <ItemKind>a.kind, a.value, a.length)
+        if a.gap:
+            node -= 1
+            add_item(s, &count, LITERAL, s.text[s.start + node], 1)
+            if a.first_length:
+                node -= a.first_length
+                add_item(s, &count, <ItemKind>a.first_kind, a.first_value, a.first_length)
+    while count:
+        count -= 1
+        put_item(s.model, s.items[count].kind, s.items[count].value, s.items[count].length)
+
+
+cdef inline void pass_over(Parser *s, uint32_t position, uint32_t end) noexcept nogil:
+    """Register positions inside a match."""
+    while position < end:
+        query_matches(s, NULL)
+        if s.delta_matches:
+            next_delta_matches(&s.delta_finder, s.text, position, s.size - position, NULL)
+        position += 1
+
+
+cdef inline void parse_segment(Parser *s) noexcept nogil:
+    cdef uint32_t node = 0
+    cdef bint taken
+    s.states[0] = s.model.state
+    s.costs[0] = 0
+    s.reached = 0
+    while True:
+        taken = search_node(s, node)
+        if taken:
+            break
+        node += 1
+        if node == s.reached or node == SEGMENT_SIZE:
+            break
+        settle_node(s, node)
+    put_path(s, node)
+    s.start += node
+    if taken:
+        put_item(s.model, s.taken.kind, s.taken.value, s.taken.length)
+        pass_over(s, s.start + 1, s.start + s.taken.length)
+        s.start += s.taken.length
+
+
+cdef inline void parse_optimally(Parser *s) noexcept nogil:
+    """Encode the text; stops early where the model finds its output full."""
+    s.start = 0
+    s.window = 0
+    s.finder.size = 0
+    s.finder.next = 0
+    if s.delta_matches:
+        memset(s.delta_finder.table, 0, DELTA_TABLE_SIZE * sizeof(uint32_t))
+    while s.start < s.size and not s.model.full:
+        parse_segment(s)
