@@ -1,4 +1,5 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
+# cython: language_level=3, boundscheck=False, wraparound=False
+# cython: initializedcheck=False, cdivision=True
 # cython: embedsignature=True, freethreading_compatible=True
 """The LZMS decoder."""
 
@@ -108,6 +109,30 @@ cdef extern from * nogil:
         lzms_drop(r, n);
         return v;
     }
+
+    typedef uint8_t lzms_bytes __attribute__((vector_size(16)));
+    static const uint8_t lzms_keep[64] = {
+        0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+        255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255,
+        255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255,
+    };
+
+    LZMS_INLINE void lzms_blend16(uint8_t *target, const uint8_t *source, const uint8_t *keep)
+    {
+        lzms_bytes t, s, k;
+        memcpy(&t, target, 16);
+        memcpy(&s, source, 16);
+        memcpy(&k, keep, 16);
+        t = (t & k) | (s & ~k);
+        memcpy(target, &t, 16);
+    }
+
+    /* Copy n <= 32 bytes, rewriting the rest of 32 as it is. */
+    LZMS_INLINE void lzms_copy_upto32(uint8_t *target, const uint8_t *source, size_t n)
+    {
+        lzms_blend16(target, source, lzms_keep + 32 - n);
+        lzms_blend16(target + 16, source + 16, lzms_keep + 48 - n);
+    }
     """
     ctypedef struct Probability "lzms_probability":
         uint64_t history
@@ -126,6 +151,8 @@ cdef extern from * nogil:
     void refill "lzms_refill"(Reader *r) noexcept
     void drop "lzms_drop"(Reader *r, uint32_t n) noexcept
     uint32_t take "lzms_take"(Reader *r, uint32_t n) noexcept
+    void prefetch "__builtin_prefetch"(const void *p) noexcept
+    void copy_upto32 "lzms_copy_upto32"(uint8_t *target, const uint8_t *source, size_t n) noexcept
     bint likely(bint) noexcept
     bint unlikely(bint) noexcept
 
@@ -137,7 +164,8 @@ cdef enum:
     POWER_TABLE_BITS = 7
     MAX_TABLE = 2048
     BIG_FREQUENCY = 64
-    COPY_MARGIN = 32            # bytes a match copy may write beyond the match
+    COPY_MARGIN = 32            # bytes a fast copy may touch beyond its end
+    PENDING_COPIES = 16         # copies put off while their sources are fetched; a power of two
 
 cdef enum Status:
     DECODED = 0
@@ -154,12 +182,19 @@ cdef struct Code:
     uint32_t period
     uint32_t left
     uint32_t table_bits
-    const uint8_t *extra
+    const uint32_t *symbol_entry            # table entries without the codeword bits
     uint32_t limit[MAX_CODEWORD_BITS + 1]   # end of the codewords of a length, as 15-bit fractions
     uint32_t first[MAX_CODEWORD_BITS + 1]   # index of a length's first symbol minus its codeword
     uint16_t frequency[OFFSET_SYMBOLS + 1]
-    uint16_t canonical[OFFSET_SYMBOLS + 1]  # symbols by (length, symbol)
+    uint32_t canonical[OFFSET_SYMBOLS + 1]  # symbol entries by (codeword bits, symbol)
     uint32_t table[MAX_TABLE]
+
+# A validated match whose bytes are not yet in place; literals behind it may be.
+cdef struct Copy:
+    uint32_t position
+    uint32_t length
+    uint32_t offset
+    uint32_t span               # of a delta match, else 0
 
 cdef struct Model:
     Probability main[MAIN_STATES]
@@ -178,39 +213,77 @@ cdef struct Model:
 
 cdef LzmsSlots slots
 fill_lzms_slots(&slots)
+cdef uint32_t[LITERAL_SYMBOLS] plain_entry
+cdef uint32_t[OFFSET_SYMBOLS] offset_entry
+cdef uint32_t[LENGTH_SYMBOLS] length_entry
 
 
-cdef uint32_t sort_by_frequency(const Code *code, uint16_t *order) noexcept nogil:
-    """Write the symbols by (frequency, symbol); all big frequencies share a bucket at the end."""
-    cdef uint32_t start[BIG_FREQUENCY]
-    cdef uint32_t symbol, bucket, total = 0, count, frequency, i, j, big
-    memset(start, 0, sizeof(start))
-    for symbol in range(code.symbol_count):
-        frequency = code.frequency[symbol]
-        start[frequency if frequency < BIG_FREQUENCY else 0] += 1
-    big = code.symbol_count - start[0]
-    start[0] = big
-    for bucket in range(1, BIG_FREQUENCY):
-        count = start[bucket]
-        start[bucket] = total
+cdef void fill_symbol_entries() noexcept:
+    cdef uint32_t symbol
+    for symbol in range(LITERAL_SYMBOLS):
+        plain_entry[symbol] = symbol << 16
+    for symbol in range(OFFSET_SYMBOLS):
+        offset_entry[symbol] = symbol << 16 | <uint32_t>slots.offset_extra[symbol] << 8
+    for symbol in range(LENGTH_SYMBOLS):
+        length_entry[symbol] = symbol << 16 | <uint32_t>slots.length_extra[symbol] << 8
+
+
+fill_symbol_entries()
+
+
+cdef inline uint32_t bucket_of(uint32_t frequency) noexcept nogil:
+    return frequency if frequency < BIG_FREQUENCY else BIG_FREQUENCY
+
+
+cdef inline void sort_by_frequency(
+    const uint16_t *frequency, uint32_t n, uint16_t *order
+) noexcept nogil:
+    """Write the symbols by (frequency, symbol).
+
+    A counting sort, whose last bucket, of all big frequencies, is then insertion sorted: their sum
+    leaves room for few. Both halves of the alphabet are counted and placed side by side, because
+    most symbols share a few buckets and would wait for each other's counts.
+    """
+    cdef uint32_t low[BIG_FREQUENCY + 1]
+    cdef uint32_t high[BIG_FREQUENCY + 1]
+    cdef uint32_t half = n >> 1, symbol, bucket, total = 0, count, weight, i, j, big
+    memset(low, 0, sizeof(low))
+    memset(high, 0, sizeof(high))
+    for symbol in range(half):
+        low[bucket_of(frequency[symbol])] += 1
+        high[bucket_of(frequency[half + symbol])] += 1
+    if n & 1:
+        high[bucket_of(frequency[n - 1])] += 1
+    for bucket in range(BIG_FREQUENCY + 1):
+        count = low[bucket]
+        low[bucket] = total
         total += count
-    for symbol in range(code.symbol_count):
-        frequency = code.frequency[symbol]
-        bucket = frequency if frequency < BIG_FREQUENCY else 0
-        order[start[bucket]] = <uint16_t>symbol
-        start[bucket] += 1
-    for i in range(big + 1, code.symbol_count):
+        count = high[bucket]
+        high[bucket] = total
+        total += count
+    big = low[BIG_FREQUENCY]
+    for symbol in range(half):
+        bucket = bucket_of(frequency[symbol])
+        order[low[bucket]] = <uint16_t>symbol
+        low[bucket] += 1
+        bucket = bucket_of(frequency[half + symbol])
+        order[high[bucket]] = <uint16_t>(half + symbol)
+        high[bucket] += 1
+    if n & 1:
+        order[high[bucket_of(frequency[n - 1])]] = <uint16_t>(n - 1)
+    for i in range(big + 1, n):
         symbol = order[i]
-        frequency = code.frequency[symbol]
+        weight = frequency[symbol]
         j = i
-        while j > big and code.frequency[order[j - 1]] > frequency:
+        while j > big and frequency[order[j - 1]] > weight:
             order[j] = order[j - 1]
             j -= 1
         order[j] = <uint16_t>symbol
-    return big
 
 
-cdef void count_lengths(const Code *code, const uint16_t *order, uint32_t *counts) noexcept nogil:
+cdef inline void count_lengths(
+    const uint16_t *frequency, uint32_t n, const uint16_t *order, uint32_t *counts
+) noexcept nogil:
     """Count the codewords of each length that Huffman's algorithm gives, a leaf first on ties.
 
     Only the shape matters: ``taken[k]`` inner nodes had become children before node k was made, and
@@ -220,25 +293,30 @@ cdef void count_lengths(const Code *code, const uint16_t *order, uint32_t *count
     cdef uint32_t leaf_weight[OFFSET_SYMBOLS + 3]
     cdef uint32_t node_weight[OFFSET_SYMBOLS + 3]
     cdef uint16_t taken[OFFSET_SYMBOLS + 1]
-    cdef uint32_t n = code.symbol_count, i, k, leaf = 0, a, b, c, d, first, next_first, inner
+    cdef uint32_t i, k, leaf = 0, node = 0, a, b, c, d, first, next_first, inner
     for i in range(n):
-        leaf_weight[i] = code.frequency[order[i]]
+        leaf_weight[i] = frequency[order[i]]
         node_weight[i] = 0xFFFFFF
     for i in range(n, n + 3):
         leaf_weight[i] = 0xFFFFFF
         node_weight[i] = 0xFFFFFF
     for k in range(n - 1):
         # The two lightest of the next leaves a <= b and the next nodes c <= d.
-        i = 2 * k - leaf
         a = leaf_weight[leaf]
         b = leaf_weight[leaf + 1]
-        c = node_weight[i]
-        d = node_weight[i + 1]
-        taken[k] = <uint16_t>i
-        leaf += 1 + <uint32_t>(b <= c) - <uint32_t>(d < a)
-        b = a + (b if b <= c else c)
-        c += d
-        node_weight[k] = b if b < c else c
+        c = node_weight[node]
+        d = node_weight[node + 1]
+        taken[k] = <uint16_t>node
+        if b <= c:
+            node_weight[k] = a + b
+            leaf += 2
+        elif d < a:
+            node_weight[k] = c + d
+            node += 2
+        else:
+            node_weight[k] = a + c
+            leaf += 1
+            node += 1
     memset(counts, 0, (MAX_CODEWORD_BITS + 1) * sizeof(uint32_t))
     first = n - 2
     inner = 1
@@ -252,26 +330,36 @@ cdef void count_lengths(const Code *code, const uint16_t *order, uint32_t *count
         first = next_first
 
 
-cdef void fill_table(Code *code, const uint32_t *counts) noexcept nogil:
-    cdef uint32_t length, codeword = 0, i, j, index = 0, symbol, entry, run
+cdef inline void fill_table(Code *code, const uint32_t *counts) noexcept nogil:
+    cdef uint32_t length, codeword = 0, i, j, index = 0, entry, run
+    cdef uint32_t[4] entries
     cdef uint32_t *place = code.table
     for length in range(1, MAX_CODEWORD_BITS + 1):
         codeword <<= 1
         code.first[length] = index - codeword
         codeword += counts[length]
         code.limit[length] = codeword << (MAX_CODEWORD_BITS - length)
-        if length <= code.table_bits:
+        if length + 2 <= code.table_bits:
             run = <uint32_t>1 << (code.table_bits - length)
-            for i in range(counts[length]):
-                symbol = code.canonical[index + i]
-                entry = symbol << 16 | <uint32_t>code.extra[symbol] << 8 | length
-                for j in range(run):
-                    place[j] = entry
+            for i in range(index, index + counts[length]):
+                entry = code.canonical[i] | length
+                for j in range(4):
+                    entries[j] = entry
+                for j in range(0, run, 4):
+                    memcpy(place + j, entries, 16)
                 place += run
+        elif length + 1 == code.table_bits:
+            for i in range(index, index + counts[length]):
+                entry = code.canonical[i] | length
+                place[0] = entry
+                place[1] = entry
+                place += 2
+        elif length == code.table_bits:
+            for i in range(index, index + counts[length]):
+                place[0] = code.canonical[i] | length
+                place += 1
         index += counts[length]
-    while place < code.table + (1 << code.table_bits):
-        place[0] = 0
-        place += 1
+    memset(place, 0, <size_t>(code.table + (1 << code.table_bits) - place) * sizeof(uint32_t))
 
 
 cdef void build_code(Code *code) noexcept nogil:
@@ -279,23 +367,34 @@ cdef void build_code(Code *code) noexcept nogil:
     cdef uint16_t order[OFFSET_SYMBOLS + 1]
     cdef uint8_t lengths[OFFSET_SYMBOLS + 1]
     cdef uint32_t counts[MAX_CODEWORD_BITS + 1]
-    cdef uint32_t start[MAX_CODEWORD_BITS + 1]
-    cdef uint32_t length, i, total = 0
+    cdef uint32_t low[MAX_CODEWORD_BITS + 1]
+    cdef uint32_t high[MAX_CODEWORD_BITS + 1]
+    cdef uint32_t length, i, total = 0, low_count, symbol, n = code.symbol_count, half = n >> 1
     code.left = code.period
-    sort_by_frequency(code, order)
-    count_lengths(code, order, counts)
+    sort_by_frequency(code.frequency, n, order)
+    count_lengths(code.frequency, n, order, counts)
     for length in range(MAX_CODEWORD_BITS, 0, -1):
+        low_count = 0
         for i in range(total, total + counts[length]):
-            lengths[order[i]] = <uint8_t>length
+            symbol = order[i]
+            lengths[symbol] = <uint8_t>length
+            low_count += <uint32_t>(symbol < half)
         total += counts[length]
+        low[length] = low_count
     total = 0
     for length in range(1, MAX_CODEWORD_BITS + 1):
-        start[length] = total
+        high[length] = total + low[length]
+        low[length] = total
         total += counts[length]
-    for i in range(code.symbol_count):
+    for i in range(half):
         length = lengths[i]
-        code.canonical[start[length]] = <uint16_t>i
-        start[length] += 1
+        code.canonical[low[length]] = code.symbol_entry[i]
+        low[length] += 1
+        length = lengths[half + i]
+        code.canonical[high[length]] = code.symbol_entry[half + i]
+        high[length] += 1
+    if n & 1:
+        code.canonical[high[lengths[n - 1]]] = code.symbol_entry[n - 1]
     fill_table(code, counts)
 
 
@@ -307,13 +406,14 @@ cdef void rebuild_code(Code *code) noexcept nogil:
 
 
 cdef void start_code(
-    Code *code, uint32_t symbol_count, uint32_t period, uint32_t table_bits, const uint8_t *extra
+    Code *code, uint32_t symbol_count, uint32_t period, uint32_t table_bits,
+    const uint32_t *symbol_entry,
 ) noexcept nogil:
     cdef uint32_t i
     code.symbol_count = symbol_count
     code.period = period
     code.table_bits = table_bits
-    code.extra = extra
+    code.symbol_entry = symbol_entry
     for i in range(symbol_count):
         code.frequency[i] = 1
     if symbol_count > 1:
@@ -323,14 +423,15 @@ cdef void start_code(
 cdef inline uint32_t read_entry(Reader *reader, Code *code, uint32_t table_bits) noexcept nogil:
     """Take a codeword of at most 15 bits in hand and return its table entry."""
     cdef uint32_t entry = code.table[reader.bits >> (64 - table_bits)]
-    cdef uint32_t length, word, symbol
+    cdef uint32_t length, word
     if unlikely(entry == 0):
         word = <uint32_t>(reader.bits >> 49)
         length = table_bits + 1
         while length < MAX_CODEWORD_BITS and word >= code.limit[length]:
             length += 1
-        symbol = code.canonical[code.first[length] + (word >> (MAX_CODEWORD_BITS - length))]
-        entry = symbol << 16 | <uint32_t>code.extra[symbol] << 8 | length
+        entry = length | code.canonical[
+            code.first[length] + (word >> (MAX_CODEWORD_BITS - length))
+        ]
     drop(reader, entry & 0xFF)
     return entry
 
@@ -343,26 +444,27 @@ cdef inline void count_symbol(Code *code, uint32_t symbol) noexcept nogil:
 
 
 cdef inline void copy_match(
-    uint8_t *target, size_t offset, size_t length, size_t room
+    uint8_t *target, size_t offset, size_t length, size_t room, bint exact
 ) noexcept nogil:
     cdef const uint8_t *source = target - offset
-    cdef uint8_t *end = target + length
-    if likely(offset >= 16 and room - length >= COPY_MARGIN):
-        memcpy(target, source, 16)
-        memcpy(target + 16, source + 16, 16)
-        while unlikely(end - target > 32):
-            target += 32
-            source += 32
+    cdef size_t i
+    if likely(offset >= 16 and room >= length + COPY_MARGIN):
+        while unlikely(length > 32):
             memcpy(target, source, 16)
             memcpy(target + 16, source + 16, 16)
-        return
-    if offset == 1:
+            target += 32
+            source += 32
+            length -= 32
+        if exact:
+            copy_upto32(target, source, length)
+        else:
+            memcpy(target, source, 16)
+            memcpy(target + 16, source + 16, 16)
+    elif offset == 1:
         memset(target, source[0], length)
-        return
-    while target < end:
-        target[0] = source[0]
-        target += 1
-        source += 1
+    else:
+        for i in range(length):
+            target[i] = source[i]
 
 
 cdef inline void copy_delta_match(
@@ -374,6 +476,13 @@ cdef inline void copy_delta_match(
             (target - offset)[0] + (target - span)[0] - (target - offset - span)[0]
         )
         target += 1
+
+
+cdef inline void run_copy(uint8_t *block, size_t block_size, const Copy *copy) noexcept nogil:
+    if likely(copy.span == 0):
+        copy_match(block + copy.position, copy.offset, copy.length, block_size - copy.position, True)
+    else:
+        copy_delta_match(block + copy.position, copy.offset, copy.span, copy.length)
 
 
 cdef inline uint32_t read_repeat(
@@ -413,6 +522,10 @@ cdef Status decode_items(
     size_t *position,
 ) noexcept nogil:
     cdef Reader reader
+    cdef Copy[PENDING_COPIES] pending
+    cdef Copy *copy
+    cdef size_t slot = 0
+    cdef bint far = block_size >= 4194304
     cdef uint8_t *target = block
     cdef uint8_t *end = block + block_size
     cdef uint32_t main_state = 0, match_state = 0, lz_state = 0, delta_state = 0
@@ -420,7 +533,7 @@ cdef Status decode_items(
     cdef uint32_t[2] delta_repeat_states
     cdef uint64_t[4] lz_queue
     cdef uint64_t[4] delta_queue        # power << 32 | raw offset
-    cdef uint32_t after_lz = 0, after_delta = 0, entry, symbol, extra, power
+    cdef uint32_t after_lz = 0, after_delta = 0, entry, symbol, extra, power, span
     cdef size_t offset, length, i
     cdef bint is_delta, has_offsets = model.offset.symbol_count > 1
     cdef Status status = DECODED
@@ -455,7 +568,7 @@ cdef Status decode_items(
         main_state = (main_state << 1 | 1) & (MAIN_STATES - 1)
         is_delta = decide(&reader, &model.match[match_state])
         match_state = (match_state << 1 | is_delta) & (MATCH_STATES - 1)
-        power = 0
+        span = 0
         if likely(not is_delta):
             if decide(&reader, &model.lz[lz_state]) == 0:
                 lz_state = lz_state << 1 & (LZ_STATES - 1)
@@ -498,6 +611,7 @@ cdef Status decode_items(
                 power = <uint32_t>(offset >> 32)
                 offset = <uint32_t>offset
             offset <<= power
+            span = <uint32_t>1 << power
             after_lz = 0
             after_delta = 1
         if unlikely(reader.count < MAX_CODEWORD_BITS):
@@ -513,17 +627,27 @@ cdef Status decode_items(
         if unlikely(length > <size_t>(end - target)):
             status = PAST_END
             break
-        if likely(not is_delta):
-            if unlikely(offset > <size_t>(target - block)):
-                status = BEFORE_START
-                break
-            copy_match(target, offset, length, end - target)
+        if unlikely(offset + span > <size_t>(target - block)):
+            status = BEFORE_START
+            break
+        if far:
+            prefetch(target - offset)
+            copy = &pending[slot & (PENDING_COPIES - 1)]
+            if likely(slot >= PENDING_COPIES):
+                run_copy(block, block_size, copy)
+            copy.position = <uint32_t>(target - block)
+            copy.length = <uint32_t>length
+            copy.offset = <uint32_t>offset
+            copy.span = span
+            slot += 1
+        elif likely(not is_delta):
+            copy_match(target, offset, length, end - target, False)
         else:
-            if unlikely(offset + (<size_t>1 << power) > <size_t>(target - block)):
-                status = BEFORE_START
-                break
-            copy_delta_match(target, offset, <size_t>1 << power, length)
+            copy_delta_match(target, offset, span, length)
         target += length
+    if status == DECODED:
+        for i in range(slot - PENDING_COPIES if slot > PENDING_COPIES else 0, slot):
+            run_copy(block, block_size, &pending[i & (PENDING_COPIES - 1)])
     position[0] = target - block
     return status
 
@@ -545,24 +669,23 @@ cdef Status decode_block(
         probability[i].history = INITIAL_HISTORY
         probability[i].zeros = INITIAL_ZEROS
         probability[i].weight = INITIAL_ZEROS
-    start_code(&model.literal, LITERAL_SYMBOLS, LITERAL_PERIOD, LITERAL_TABLE_BITS, no_extra)
+    start_code(&model.literal, LITERAL_SYMBOLS, LITERAL_PERIOD, LITERAL_TABLE_BITS, plain_entry)
     start_code(
-        &model.offset, offset_symbols, OFFSET_PERIOD, OFFSET_TABLE_BITS, slots.offset_extra
+        &model.offset, offset_symbols, OFFSET_PERIOD, OFFSET_TABLE_BITS, offset_entry
     )
     start_code(
-        &model.length, LENGTH_SYMBOLS, LENGTH_PERIOD, LENGTH_TABLE_BITS, slots.length_extra
+        &model.length, LENGTH_SYMBOLS, LENGTH_PERIOD, LENGTH_TABLE_BITS, length_entry
     )
     start_code(
-        &model.delta_offset, offset_symbols, OFFSET_PERIOD, OFFSET_TABLE_BITS, slots.offset_extra
+        &model.delta_offset, offset_symbols, OFFSET_PERIOD, OFFSET_TABLE_BITS, offset_entry
     )
-    start_code(&model.power, POWER_SYMBOLS, POWER_PERIOD, POWER_TABLE_BITS, no_extra)
+    start_code(&model.power, POWER_SYMBOLS, POWER_PERIOD, POWER_TABLE_BITS, plain_entry)
     status = decode_items(model, source, source_size, block, block_size, position)
     if status == DECODED:
         filter_x86(&model.filter, block, block_size, True)
     return status
 
 
-cdef uint8_t[LITERAL_SYMBOLS] no_extra
 
 
 _REASONS = {

@@ -1,4 +1,5 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
+# cython: language_level=3, boundscheck=False, wraparound=False
+# cython: initializedcheck=False, cdivision=True
 # LZMS constants and slot tables, shared by the decoder and the encoder.
 #
 # A value is ``base[slot]`` plus ``extra[slot]`` verbatim bits. Base 0 is 1 and the slots tile the

@@ -1,4 +1,5 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
+# cython: language_level=3, boundscheck=False, wraparound=False
+# cython: initializedcheck=False, cdivision=True
 # The LZMS x86 filter: relative displacements of calls and address loads to absolute ones and back.
 #
 # It runs over every block, before parsing and after decoding, whether or not that is code; it is
