@@ -1,403 +1,283 @@
-"""The registry of mounts: one JSON file a mount, locked by its daemon for as long as that lives.
-
-The lock (flock) is the only sign of life: the kernel drops it however the daemon ends, and unlike a
-process id it is never somebody else's. Every write replaces the file, so readers see one whole
-state; the lock is taken on the replacement before it gets its name.
-"""
+"""All mounts of wimtui: what the registry says, reconciled with what the kernel has mounted."""
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import fcntl
-import json
-import logging
 import os
-import re
-import secrets
-import stat
-import time
-from dataclasses import dataclass, field
+import shutil
+from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, get_type_hints
+from typing import TYPE_CHECKING
 
-import wimtui
 from wimtui import paths
-from wimtui.control.errors import RegistryError
-from wimtui.control.processes import start_ticks
+from wimtui.control.client_queues import sweep_client_queues
+from wimtui.control.errors import QueueError
+from wimtui.control.mountinfo import MountInfo, MountTable
 from wimtui.control.protocol import DaemonState
-from wimtui.control.transport import daemon_queue_name
+from wimtui.control.registry_entry import RegistryEntry, bulk_folder, is_mount_id
+from wimtui.control.registry_folder import FoundEntry, RegistryFolder
+from wimtui.control.transport import is_daemon_queue_name, unlink_queue
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from types import TracebackType
+    from collections.abc import Iterable, Sequence
 
-log = logging.getLogger(__name__)
-
-ENTRY_VERSION = 1
-_SUFFIX = ".json"
-_NEW_SUFFIX = ".new"
-_MOUNT_ID = re.compile(r"[0-9a-f]{16}")
-_MAX_ENTRY_NBYTES = 1 << 20
+_RUBBISH_AGE_S = 60.0
+"""Files in the registry that are no entries may be about to become one for this long."""
 
 
-def new_mount_id() -> str:
-    """A random name for a mount: 16 hexadecimal digits."""
-    return secrets.token_hex(8)
+class MountStatus(StrEnum):
+    """How a mount stands."""
 
-
-def is_mount_id(text: str) -> bool:
-    """Whether ``text`` has the form of new_mount_id()."""
-    return _MOUNT_ID.fullmatch(text) is not None
-
-
-def mounts_folder(runtime: Path) -> Path:
-    """Where in a runtime folder the registry is."""
-    return runtime / "mounts"
-
-
-def bulk_folder(runtime: Path, mount_id: str) -> Path:
-    """Where in a runtime folder a daemon puts what is too large for a queue."""
-    return runtime / "bulk" / mount_id
-
-
-def clients_folder(runtime: Path) -> Path:
-    """Where in a runtime folder front ends note the queues they made."""
-    return runtime / "clients"
+    STARTING = "starting"
+    OK = "ok"
+    COMMITTING = "committing"
+    UNMOUNTING = "unmounting"
+    DEAD = "dead"
+    """The mount is left without a daemon: to be cleared or remounted."""
+    DETACHED = "detached"
+    """Changes are staged and nothing is mounted: to be remounted, committed or discarded."""
+    INVALID = "invalid"
+    """The daemon lives, and its mount is not what is visible at the mount point."""
+    ENDED = "ended"
+    """Nothing is left but the entry; sweep() removes it."""
 
 
 @dataclass(frozen=True, slots=True)
-class RegistryEntry:
-    """What a daemon writes down about its mount.
-
-    Paths are absolute and without links. Fields that a later version adds are ignored by this one.
-    """
-
-    mount_id: str
-    wim_path: str
-    mount_point: str
-    image_index: int = 0
-    """1-based."""
-    image_name: str = ""
-    mode: str = "ro"
-    """``ro`` or ``rw``."""
-    options: Mapping[str, Any] = field(default_factory=dict)
-    """Mount options, for a remount."""
-    staging_path: str = ""
-    """Folder with uncommitted changes; empty for read-only mounts."""
-    uid: int = -1
-    pid: int = 0
-    process_started: int = 0
-    """Start of the daemon, in clock ticks after boot."""
-    queue_name: str = ""
-    kernel_mount_id: int = 0
-    """As in mountinfo; 0 until mounted."""
-    device: str = ""
-    """``major:minor`` of the mount; empty until mounted."""
-    state: DaemonState = DaemonState.STARTING
-    wimtui_version: str = ""
-    created: float = 0.0
-    """Seconds since 1970."""
-
-    @classmethod
-    def for_this_process(cls, mount_id: str, wim_path: str, mount_point: str) -> RegistryEntry:
-        """An entry with the fields filled that tell of the daemon itself."""
-        uid, pid = os.geteuid(), os.getpid()
-        return cls(
-            mount_id=mount_id,
-            wim_path=wim_path,
-            mount_point=mount_point,
-            uid=uid,
-            pid=pid,
-            process_started=start_ticks(pid) or 0,
-            queue_name=daemon_queue_name(uid, mount_id),
-            wimtui_version=wimtui.__version__,
-            created=time.time(),
-        )
-
-    def pack(self) -> bytes:
-        """The entry as JSON in ASCII."""
-        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        return json.dumps({"v": ENTRY_VERSION, **fields}, indent=1).encode("ascii")
-
-    @classmethod
-    def parse(cls, packed: bytes) -> RegistryEntry:
-        """The entry in these bytes.
-
-        Raises:
-            ValueError: It is none, or of another major version.
-        """
-        try:
-            raw = json.loads(packed)
-        except RecursionError as error:
-            raise ValueError("nested too deeply") from error
-        if not isinstance(raw, dict) or raw.get("v") != ENTRY_VERSION:
-            raise ValueError(f"no registry entry of version {ENTRY_VERSION}")
-        kinds = get_type_hints(cls)
-        values: dict[str, Any] = {}
-        for name in (f.name for f in dataclasses.fields(cls)):
-            if name not in raw:
-                continue
-            value, kind = raw[name], kinds[name]
-            if kind is DaemonState:
-                value = DaemonState(value)
-            elif kind is float:
-                value = float(value)
-            elif not isinstance(value, kind if kind in (int, str) else dict):
-                raise ValueError(f"{name} cannot be {value!r:.80}")
-            values[name] = value
-        if not is_mount_id(str(values.get("mount_id"))):
-            raise ValueError("no mount id")
-        try:
-            return cls(**values)
-        except TypeError as error:
-            raise ValueError(str(error)) from error
-
-
-class RegistryFile:
-    """A daemon's own entry, locked from create() to remove() or close()."""
-
-    __slots__ = ("_descriptor", "_given_runtime", "_runtime", "entry")
-
-    def __init__(self, entry: RegistryEntry, runtime: Path | None) -> None:
-        self.entry = entry
-        self._given_runtime = runtime
-        self._runtime = runtime or Path()
-        self._descriptor: int | None = None
-
-    @classmethod
-    def create(cls, entry: RegistryEntry, *, runtime: Path | None = None) -> RegistryFile:
-        """Write and lock an entry.
-
-        Args:
-            entry: What to write.
-            runtime: The runtime folder, by default the user's.
-
-        Raises:
-            RegistryError: The folder is not safely ours, or cannot be written.
-        """
-        made = cls(entry, runtime)
-        made._write()
-        return made
-
-    @property
-    def path(self) -> Path:
-        """The file."""
-        return mounts_folder(self._runtime) / (self.entry.mount_id + _SUFFIX)
-
-    @property
-    def bulk_folder(self) -> Path:
-        """Where this daemon puts what is too large for a queue; not made here."""
-        return bulk_folder(self._runtime, self.entry.mount_id)
-
-    def update(self, **changes: Any) -> None:
-        """Replace fields of the entry, and the file if that makes a difference.
-
-        Raises:
-            RegistryError: The file cannot be written.
-        """
-        entry = dataclasses.replace(self.entry, **changes)
-        if entry != self.entry:
-            self.entry = entry
-            self._write()
-
-    def ensure(self) -> None:
-        """Write the file again if it is gone, as /run/user/UID is after the user's last logout.
-
-        Raises:
-            RegistryError: The file cannot be written.
-        """
-        if self._descriptor is not None and not _is_named(self._descriptor, self.path):
-            self._write()
-
-    def remove(self) -> None:
-        """Delete the file, then let go of the lock; harmless when done twice."""
-        if self._descriptor is not None:
-            self.path.unlink(missing_ok=True)
-            with contextlib.suppress(OSError):
-                self.bulk_folder.rmdir()
-        self.close()
-
-    def close(self) -> None:
-        """Let go of the lock and leave the file: what it tells of is there for somebody else."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def _write(self) -> None:
-        try:
-            self._runtime = self._given_runtime or paths.runtime_dir()
-            folder = paths.private_folder(mounts_folder(self._runtime))
-            new_path = folder / (self.entry.mount_id + _NEW_SUFFIX)
-            flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
-            descriptor = os.open(new_path, flags, 0o600)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
-                os.write(descriptor, self.entry.pack())
-                new_path.replace(self.path)
-            except BaseException:
-                os.close(descriptor)
-                raise
-        except OSError as error:
-            raise RegistryError(
-                f"the registry of mounts cannot be written: {error}", path=self.path
-            ) from error
-        self.close()
-        self._descriptor = descriptor
-
-
-@dataclass(frozen=True, slots=True)
-class FoundEntry:
-    """An entry as some process reads it.
+class MountRecord:
+    """One mount.
 
     Attributes:
-        entry: What the daemon wrote.
-        runtime: The runtime folder it is in.
-        alive: Whether the daemon holds its lock.
+        entry: What its daemon wrote down. For a mount that no entry tells of: what the kernel says,
+            with an empty ``mount_id``.
+        status: How it stands.
+        alive: Whether its daemon runs.
+        detail: Why, in words, where the status alone does not say it; may be empty.
+        runtime: The runtime folder of the entry, None without an entry.
+        mount_points: Every place where the kernel has it mounted; bind mounts make it several.
     """
 
     entry: RegistryEntry
-    runtime: Path
-    alive: bool
+    status: MountStatus
+    alive: bool = False
+    detail: str = ""
+    runtime: Path | None = None
+    mount_points: tuple[str, ...] = ()
 
     @property
-    def path(self) -> Path:
-        """The file."""
-        return mounts_folder(self.runtime) / (self.entry.mount_id + _SUFFIX)
+    def folder(self) -> RegistryFolder | None:
+        """The registry folder that holds the entry."""
+        return None if self.runtime is None else RegistryFolder(self.runtime, self.entry.uid)
 
 
-class RegistryFolder:
-    """The entries in the runtime folder of one user, who need not be the reader.
+def registry_folders(*, all_users: bool = False) -> tuple[RegistryFolder, ...]:
+    """Where entries may be: this user's runtime folders or, for root, those of all users."""
+    if all_users:
+        return tuple(RegistryFolder(path, uid) for uid, path in paths.all_runtime_dirs())
+    return tuple(RegistryFolder(path) for path in paths.runtime_dirs())
 
-    Root reads what others wrote: links are not followed, files of any other owner are ignored.
+
+def list_mounts(
+    *,
+    all_users: bool = False,
+    folders: Sequence[RegistryFolder] | None = None,
+    table: MountTable | None = None,
+) -> tuple[MountRecord, ...]:
+    """Every mount, oldest first; mounts that no entry tells of come last.
+
+    Args:
+        all_users: Also the mounts of others. Their entries are visible to root alone.
+        folders: Where entries are, by default registry_folders().
+        table: What is mounted, by default read from the kernel.
     """
-
-    __slots__ = ("_uid", "runtime")
-
-    def __init__(self, runtime: Path, uid: int | None = None) -> None:
-        self.runtime = runtime
-        self._uid = os.geteuid() if uid is None else uid
-
-    def entries(self) -> tuple[FoundEntry, ...]:
-        """Every entry that can be read."""
-        with self._opened() as folder:
-            if folder is None:
-                return ()
-            names = sorted(name for name in os.listdir(folder) if name.endswith(_SUFFIX))
-            found = (self._read(folder, name) for name in names)
-            return tuple(entry for entry in found if entry is not None)
-
-    def find(self, mount_id: str) -> FoundEntry | None:
-        """The entry of one mount."""
-        with self._opened() as folder:
-            return None if folder is None else self._read(folder, mount_id + _SUFFIX)
-
-    def remove_dead(self, mount_id: str) -> bool:
-        """Delete an entry that no daemon holds; whether it was deleted."""
-        with self._opened() as folder:
-            return folder is not None and _remove_unlocked(folder, mount_id + _SUFFIX)
-
-    def remove_rubbish(self, min_age_s: float) -> None:
-        """Delete files that are no entries, unlocked and older than ``min_age_s`` seconds."""
-        with self._opened() as folder:
-            if folder is None:
-                return
-            for name in os.listdir(folder):
-                if name.endswith(_SUFFIX) and self._read(folder, name) is not None:
-                    continue
-                with contextlib.suppress(OSError):
-                    age = time.time() - os.lstat(name, dir_fd=folder).st_mtime
-                    if age >= min_age_s and _remove_unlocked(folder, name):
-                        log.info("removed %s, which is no registry entry", name)
-
-    @contextlib.contextmanager
-    def _opened(self) -> Iterator[int | None]:
-        """A descriptor of the folder; None if there is none of that user's."""
-        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-        try:
-            folder = os.open(mounts_folder(self.runtime), flags)
-        except OSError:
-            yield None
-            return
-        try:
-            yield folder if os.fstat(folder).st_uid == self._uid else None
-        finally:
-            os.close(folder)
-
-    def _read(self, folder: int, name: str) -> FoundEntry | None:
-        # A file that was replaced while it was looked at has lost its lock to its replacement.
-        while True:
-            opened = _open_file(folder, name)
-            if opened is None:
-                return None
-            try:
-                if os.fstat(opened).st_uid != self._uid:
-                    return None
-                alive = not _try_lock(opened, fcntl.LOCK_SH)
-                if not alive and not _is_named(opened, name, folder):
-                    continue
-                entry = RegistryEntry.parse(os.read(opened, _MAX_ENTRY_NBYTES))
-            except (OSError, ValueError) as error:
-                log.warning("%s is no registry entry: %s", name, error)
-                return None
-            finally:
-                os.close(opened)
-            if name != entry.mount_id + _SUFFIX or entry.uid != self._uid:
-                log.warning("%s does not tell of a mount of user %d", name, self._uid)
-                return None
-            return FoundEntry(entry, self.runtime, alive)
+    if folders is None:
+        folders = registry_folders(all_users=all_users)
+    # Entries first: a mount made in between is then seen without its entry only if it has none.
+    found = [entry for folder in folders for entry in folder.entries()]
+    return reconcile(found, table or MountTable.read(), None if all_users else os.geteuid())
 
 
-def _open_file(folder: int, name: str) -> int | None:
-    # Not blocking, for the case that it is a FIFO.
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    try:
-        opened = os.open(name, flags, dir_fd=folder)
-    except OSError:
+def find_mount(target: str | Path, records: Iterable[MountRecord]) -> MountRecord | None:
+    """The mount at a path, or the one with that mount id. The path itself is not looked at.
+
+    Of several at the same mount point it is the one that is mounted there, else the latest.
+    """
+    text = str(target)
+    where = resolved_mount_point(text)
+    matches = [
+        record
+        for record in records
+        if (record.entry.mount_id and record.entry.mount_id == text)
+        or record.entry.mount_point == where
+        or where in record.mount_points
+    ]
+    matches.sort(key=lambda record: (bool(record.mount_points), record.alive, record.entry.created))
+    return matches[-1] if matches else None
+
+
+def resolved_mount_point(path: str) -> str:
+    """``path`` as the kernel shows it: absolute, without links.
+
+    The last part is only examined if it is a link, for which the mount on it, which may hang, need
+    not answer.
+    """
+    absolute = os.path.abspath(path)  # noqa: PTH100 - resolve() would follow the last part
+    parent, name = os.path.split(absolute)
+    place = os.path.join(os.path.realpath(parent), name)  # noqa: PTH118
+    if MountTable.read().at(place) is not None:
+        return place
+    return os.path.realpath(place)
+
+
+def reconcile(
+    found: Sequence[FoundEntry], table: MountTable, uid: int | None = None
+) -> tuple[MountRecord, ...]:
+    """Entries and mounts put together.
+
+    A device number serves again once its mount is gone, so entries take their mounts in turn: the
+    living first, then the latest.
+
+    Args:
+        found: The entries.
+        table: What is mounted.
+        uid: Of the mounts that no entry tells of, only this user's are taken; None for all.
+    """
+    free: dict[str, MountInfo] = {}
+    for mount in table.mounts:
+        if mount.is_wimtui:
+            free.setdefault(mount.device, mount)
+    records = []
+    for one in sorted(found, key=lambda f: (f.alive, f.entry.created), reverse=True):
+        own = _mount_of(one, table, free)
+        if own is not None:
+            del free[own.device]
+        status, detail = _judge(one, own, table)
+        points = () if own is None else _mount_points(table, own.device)
+        records.append(MountRecord(one.entry, status, one.alive, detail, one.runtime, points))
+    records.sort(key=lambda record: record.entry.created)
+    unknown = [mount for mount in free.values() if uid is None or mount.user_id in (uid, None)]
+    return (*records, *(_unrecorded(mount, table) for mount in unknown))
+
+
+def sweep(
+    *, folders: Sequence[RegistryFolder] | None = None, table: MountTable | None = None
+) -> tuple[MountRecord, ...]:
+    """Remove what nobody needs any more, and say which mounts that was.
+
+    Entries whose daemon, mount and staging folder are gone; the queues and bulk files of daemons
+    that are gone; the queues of front ends that are gone. Only the user's own.
+    """
+    if folders is None:
+        folders = registry_folders()
+    removed = []
+    for record in list_mounts(folders=folders, table=table):
+        if record.alive or record.runtime is None or record.entry.uid != os.geteuid():
+            continue
+        forget_daemon(record)
+        folder = record.folder
+        if record.status is not MountStatus.ENDED or folder is None:
+            continue
+        if folder.remove_dead(record.entry.mount_id):
+            removed.append(record)
+    for folder in folders:
+        folder.remove_rubbish(_RUBBISH_AGE_S)
+        sweep_client_queues(folder.runtime)
+        _sweep_bulk(folder)
+    return tuple(removed)
+
+
+def forget_daemon(record: MountRecord) -> None:
+    """Remove the queue of a daemon that is gone."""
+    if is_daemon_queue_name(record.entry.queue_name, record.entry.uid):
+        with contextlib.suppress(QueueError):
+            unlink_queue(record.entry.queue_name)
+
+
+def _mount_of(found: FoundEntry, table: MountTable, free: dict[str, MountInfo]) -> MountInfo | None:
+    """The mount an entry tells of: by device, wherever it is; else, for want of one, by place."""
+    entry = found.entry
+    if entry.device:
+        mount = free.get(entry.device)
+        if mount is None or mount.user_id not in (entry.uid, None):
+            return None
+        at_point = table.at(entry.mount_point)
+        known = at_point is not None and at_point.device == entry.device
+        moved = any(
+            place.kernel_mount_id == entry.kernel_mount_id
+            for place in table.of_device(entry.device)
+        )
+        return mount if found.alive or known or moved else None
+    mount = table.at(entry.mount_point)
+    if mount is None or mount.device not in free or mount.user_id not in (entry.uid, None):
         return None
-    if not stat.S_ISREG(os.fstat(opened).st_mode):
-        os.close(opened)
-        return None
-    return opened
+    return mount
 
 
-def _try_lock(descriptor: int, kind: int) -> bool:
+def _judge(
+    found: FoundEntry, mount: MountInfo | None, table: MountTable
+) -> tuple[MountStatus, str]:
+    entry = found.entry
+    staging_left = bool(entry.staging_path) and Path(entry.staging_path).is_dir()
+    if not found.alive:
+        if mount is not None:
+            return MountStatus.DEAD, "the daemon is gone, its mount is left"
+        if staging_left:
+            return MountStatus.DETACHED, "not mounted, uncommitted changes are staged"
+        return MountStatus.ENDED, ""
+    if mount is not None:
+        on_top = table.at(entry.mount_point)
+        if on_top is not None and on_top.device == mount.device:
+            return MountStatus(entry.state), ""
+        points = _mount_points(table, mount.device)
+        if entry.mount_point in points:
+            return MountStatus.INVALID, "something else is mounted over it"
+        return MountStatus.INVALID, f"moved to {', '.join(points)}"
+    if entry.state in (DaemonState.STARTING, DaemonState.COMMITTING, DaemonState.UNMOUNTING):
+        return MountStatus(entry.state), ""
+    if _in_other_namespace(entry.pid):
+        return MountStatus.INVALID, "mounted in another mount namespace"
+    if entry.state is DaemonState.DETACHED or staging_left:
+        return MountStatus.DETACHED, "not mounted, uncommitted changes are staged"
+    return MountStatus.UNMOUNTING, "unmounted, the daemon is about to end"
+
+
+def _unrecorded(mount: MountInfo, table: MountTable) -> MountRecord:
+    entry = RegistryEntry(
+        mount_id="",
+        wim_path=mount.source,
+        mount_point=mount.mount_point,
+        mode="ro" if "ro" in mount.options else "rw",
+        uid=-1 if mount.user_id is None else mount.user_id,
+        kernel_mount_id=mount.kernel_mount_id,
+        device=mount.device,
+    )
+    return MountRecord(
+        entry,
+        MountStatus.DEAD,
+        detail="no registry entry tells of it",
+        mount_points=_mount_points(table, mount.device),
+    )
+
+
+def _mount_points(table: MountTable, device: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(mount.mount_point for mount in table.of_device(device)))
+
+
+def _in_other_namespace(pid: int) -> bool:
+    """Whether a process is known to see other mounts than this one."""
     try:
-        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _is_named(descriptor: int, name: str | Path, folder: int | None = None) -> bool:
-    """Whether a name still leads to an open file."""
-    try:
-        return os.path.samestat(os.fstat(descriptor), os.stat(name, dir_fd=folder))
+        return not os.path.samestat(
+            Path(f"/proc/{pid}/ns/mnt").stat(), Path("/proc/self/ns/mnt").stat()
+        )
     except OSError:
         return False
 
 
-def _remove_unlocked(folder: int, name: str) -> bool:
-    opened = _open_file(folder, name)
-    if opened is None:
-        return False
-    try:
-        if not _try_lock(opened, fcntl.LOCK_EX) or not _is_named(opened, name, folder):
-            return False
-        os.unlink(name, dir_fd=folder)
-    except FileNotFoundError:
-        return False
-    finally:
-        os.close(opened)
-    return True
+def _sweep_bulk(folder: RegistryFolder) -> None:
+    """Remove the bulk folders of daemons that are gone."""
+    bulk = bulk_folder(folder.runtime, "")
+    with contextlib.suppress(OSError):
+        for child in list(bulk.iterdir()):
+            found = folder.find(child.name) if is_mount_id(child.name) else None
+            if found is None or not found.alive:
+                shutil.rmtree(child, ignore_errors=True)
