@@ -98,7 +98,7 @@ class Runner:
                 )
                 try:
                     second.open()
-                except Exception as error:  # noqa: BLE001
+                except Exception as error:
                     return {"error": type(error).__name__, "text": str(error)}
             case "crash":
                 raise RuntimeError("crash on request")

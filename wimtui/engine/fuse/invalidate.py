@@ -47,7 +47,11 @@ class KernelCache:
         Returns:
             Whether the kernel knew the name.
         """
-        return await trio.to_thread.run_sync(_known, pyfuse3.invalidate_entry, parent, name)
+        return await trio.to_thread.run_sync(_known, _invalidate_entry, parent, name)
+
+
+def _invalidate_entry(parent: Ino, name: bytes) -> None:
+    pyfuse3.invalidate_entry(parent, name)
 
 
 def _known(notify: Callable[[*Ts], None], *arguments: *Ts) -> bool:

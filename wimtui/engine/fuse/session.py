@@ -63,7 +63,7 @@ class FuseSession:
         self.ready = trio.Event()
         """Set when the kernel has begun to ask: the mount can be used."""
         self._terminated = False
-        self._loop = RequestLoop(operations.threads)
+        self._loop = RequestLoop()
 
     def open(self) -> None:
         """Mount.
@@ -123,13 +123,16 @@ class FuseSession:
         await self.ready.wait()
         # The answer to INIT, which sets the small figure, is written before any other task runs.
         mount = find_mount(self.mount_point)
-        if mount is None:
-            return
-        setting = Path(f"/sys/class/bdi/{mount.device}/read_ahead_kb")
-        try:
-            setting.write_text(f"{READ_AHEAD_KIB}\n", encoding="ascii")
-        except OSError as error:
-            log.debug("read-ahead stays at the kernel's default: %s", error)
+        if mount is not None:
+            _set_read_ahead(mount.device)
+
+
+def _set_read_ahead(device: str) -> None:
+    setting = Path(f"/sys/class/bdi/{device}/read_ahead_kb")
+    try:
+        setting.write_text(f"{READ_AHEAD_KIB}\n", encoding="ascii")
+    except OSError as error:
+        log.debug("read-ahead stays at the kernel's default: %s", error)
 
 
 class _Messages:
