@@ -7,7 +7,6 @@ import fcntl
 import logging
 import os
 import sys
-from dataclasses import dataclass
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
@@ -24,23 +23,6 @@ _MOUNT_PREFIX = "mount-"
 _FORMAT = "%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"
 _STDERR_FORMAT = "wimtui: %(levelname)s: %(message)s"
 _LINE_ENDS = str.maketrans({"\n": "\\n", "\r": "\\r"})
-
-
-@dataclass(frozen=True, slots=True)
-class LogSetup:
-    """What is logged where.
-
-    Attributes:
-        name: Whose log it is: ``cli``, ``app`` or ``mount-ID``; the file is ``NAME.log``.
-        level: Lowest level for the file, such as ``INFO``.
-        stderr_level: Lowest level for stderr; empty for none, as in the app and detached daemons.
-        folder: Where the file is, by default ``logs`` in the state folder.
-    """
-
-    name: str
-    level: str = "INFO"
-    stderr_level: str = ""
-    folder: Path | None = None
 
 
 class OneLineFormatter(logging.Formatter):
@@ -95,38 +77,71 @@ def logs_dir() -> Path:
     return paths.private_folder(paths.state_dir() / "logs")
 
 
-def set_up_logging(setup: LogSetup) -> Path | None:
-    """Send the records of all modules where ``setup`` says, in place of where they went before.
+def set_up_cli(*, level: int = logging.WARNING) -> Path | None:
+    """Log for a command: records from ``level`` up to stderr, from INFO up to ``cli.log``.
 
-    Returns:
-        The log file; None, after a warning on stderr if that is used, if it cannot be written.
+    This and the other two replace what was set up before, and return the log file; None, after a
+    warning, if it cannot be written.
     """
+    return _set_up(_in_logs_dir("cli.log"), min(level, logging.INFO), stderr_level=level)
+
+
+def set_up_app(*, level: int = logging.INFO) -> Path | None:
+    """Log for the app, to ``app.log`` alone: the terminal belongs to the screens."""
+    return _set_up(_in_logs_dir("app.log"), level)
+
+
+def set_up_daemon(
+    mount_id: str, *, level: int = logging.INFO, log_file: Path | None = None, foreground: bool
+) -> Path | None:
+    """Log for a mount daemon.
+
+    Args:
+        mount_id: Names the file, ``mount-ID.log``; the logs of old mounts are removed.
+        level: Lowest level of the records.
+        log_file: A file to use instead.
+        foreground: Whether records go to stderr as well.
+    """
+    path = log_file or _in_logs_dir(f"{_MOUNT_PREFIX}{mount_id}.log")
+    made = _set_up(path, level, stderr_level=level if foreground else None)
+    if made is not None and log_file is None:
+        _remove_old_mount_logs(made.parent)
+    return made
+
+
+def _in_logs_dir(name: str) -> Path | OSError:
+    try:
+        return logs_dir() / name
+    except OSError as error:
+        return error
+
+
+def _set_up(path: Path | OSError, level: int, stderr_level: int | None = None) -> Path | None:
     root = logging.getLogger()
     for handler in tuple(root.handlers):
         root.removeHandler(handler)
         handler.close()
     levels = []
-    if setup.stderr_level:
+    if stderr_level is not None:
         to_stderr = logging.StreamHandler(sys.stderr)
         to_stderr.setFormatter(OneLineFormatter(_STDERR_FORMAT))
-        to_stderr.setLevel(setup.stderr_level)
+        to_stderr.setLevel(stderr_level)
         root.addHandler(to_stderr)
-        levels.append(to_stderr.level)
+        levels.append(stderr_level)
     try:
-        folder = setup.folder or logs_dir()
-        path = folder / f"{setup.name}.log"
+        if isinstance(path, OSError):
+            raise path
         to_file = SharedFileHandler(path)
     except OSError as error:
-        root.setLevel(min(levels, default=logging.CRITICAL))
+        # Without any handler, the logging module would write to stderr on its own account.
         root.addHandler(logging.NullHandler())
+        root.setLevel(min(levels, default=logging.CRITICAL))
         log.warning("no log file: %s", error)
         return None
     to_file.setFormatter(OneLineFormatter(_FORMAT))
-    to_file.setLevel(setup.level)
+    to_file.setLevel(level)
     root.addHandler(to_file)
-    root.setLevel(min([*levels, to_file.level]))
-    if setup.name.startswith(_MOUNT_PREFIX):
-        _remove_old_mount_logs(folder)
+    root.setLevel(min([*levels, level]))
     return path
 
 

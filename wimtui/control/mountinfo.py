@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-FSTYPE = "fuse.wimtui"
+FS_TYPE = "fuse.wimtui"
 """The type our mounts have there, from the mount option ``subtype=wimtui``."""
 
 _OCTAL_ESCAPE = re.compile(r"\\([0-3][0-7]{2})")
@@ -30,7 +30,7 @@ class MountInfo:
         root: The folder of the file system that is visible at the mount point.
         mount_point: Absolute path; bytes that are no UTF-8 as surrogate escapes.
         options: Options of this mount.
-        fstype: Such as ``ext4`` or ``fuse.wimtui``.
+        fs_type: Such as ``ext4`` or ``fuse.wimtui``.
         source: What the file system calls its source.
         super_options: Options of the file system.
     """
@@ -41,14 +41,14 @@ class MountInfo:
     root: str
     mount_point: str
     options: tuple[str, ...]
-    fstype: str
+    fs_type: str
     source: str
     super_options: tuple[str, ...]
 
     @property
     def is_wimtui(self) -> bool:
         """Whether wimtui made it."""
-        return self.fstype == FSTYPE
+        return self.fs_type == FS_TYPE
 
     @property
     def user_id(self) -> int | None:
@@ -112,7 +112,7 @@ def _parse_line(line: str) -> MountInfo | None:
         root=unescape(fields[3]),
         mount_point=unescape(fields[4]),
         options=tuple(fields[5].split(",")),
-        fstype=unescape(tail[0]),
+        fs_type=unescape(tail[0]),
         source=unescape(tail[1]),
         super_options=tuple(tail[2].split(",")) if len(tail) > 2 else (),
     )
