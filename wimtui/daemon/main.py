@@ -1,0 +1,53 @@
+"""The whole life of a daemon: options in, a mount served, nothing left behind."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import sys
+from pathlib import Path
+
+import trio
+
+from wimtui import logs
+from wimtui.control.errors import ControlError
+from wimtui.control.handshake import Startup
+from wimtui.control.mount_request import MountRequest
+from wimtui.daemon.life import serve_mount
+from wimtui.engine.errors import WimError
+
+log = logging.getLogger(__name__)
+
+
+def main() -> None:
+    """Serve the mount that the starting process asks for; exit codes as in docs/EXIT_CODES.md."""
+    startup = Startup.from_arguments()
+    try:
+        request = MountRequest.from_options(startup.options)
+        _set_up_logging(request, foreground=startup.foreground)
+        # The columns of an image never form cycles; walking them would only cost time.
+        gc.freeze()
+        trio.run(serve_mount, startup, request)
+    except (WimError, ControlError) as error:
+        log.error("%s", error)
+        startup.failed(error.code, str(error), name=type(error).__name__)
+        sys.exit(error.code)
+    except OSError as error:
+        log.error("%s", error)
+        startup.failed(100, str(error), name="OSError")
+        sys.exit(100)
+    except BaseException:
+        log.exception("the daemon crashed")
+        raise
+
+
+def _set_up_logging(request: MountRequest, *, foreground: bool) -> None:
+    log_file = Path(request.log_file) if request.log_file else None
+    logs.set_up_logging(
+        logs.LogSetup(
+            name=log_file.stem if log_file else f"mount-{request.mount_id}",
+            level="DEBUG" if request.debug else "INFO",
+            stderr_level="INFO" if foreground else "",
+            folder=log_file.parent if log_file else None,
+        )
+    )

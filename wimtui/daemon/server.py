@@ -1,0 +1,149 @@
+"""The daemon's ear: requests from the queue, each answered once; events to whoever subscribed."""
+
+from __future__ import annotations
+
+import logging
+import math
+from typing import TYPE_CHECKING
+
+import trio
+
+from wimtui import __version__
+from wimtui.control.errors import ControlError, MessageError, ProtocolVersionError
+from wimtui.control.outbox import Outbox, Outboxes
+from wimtui.control.protocol import (
+    ErrorReply,
+    Event,
+    Hello,
+    LogLevel,
+    OkReply,
+    Reply,
+    Request,
+    Subscribe,
+    Unsubscribe,
+)
+from wimtui.control.wire import Envelope, decode
+from wimtui.engine.errors import WimError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from wimtui.control.bulk import BulkFolder
+    from wimtui.control.transport import ReceiveQueue
+
+log = logging.getLogger(__name__)
+
+PRUNE_INTERVAL_S = 5.0
+"""How often front ends that died without a word are looked for."""
+
+FLUSH_INTERVAL_S = 0.05
+"""How often a full queue is tried again."""
+
+
+class RequestServer:
+    """Answers requests until it is cancelled.
+
+    Attributes:
+        requester: Queue name of the front end whose request is being answered.
+        request_id: Id of that request.
+    """
+
+    def __init__(
+        self,
+        queue: ReceiveQueue,
+        bulk: BulkFolder,
+        mount_id: str,
+        answer: Callable[[Request, RequestServer], Awaitable[Reply]],
+    ) -> None:
+        """Serve a queue.
+
+        Args:
+            queue: Where requests come in.
+            bulk: Where replies go that a queue cannot take.
+            mount_id: What ``hello`` answers.
+            answer: Answers every request that is not about the connection itself.
+        """
+        self.outboxes = Outboxes()
+        self.requester = ""
+        self.request_id = 0
+        self._queue = queue
+        self._bulk = bulk
+        self._mount_id = mount_id
+        self._answer = answer
+
+    async def serve(self) -> None:
+        """Answer requests, one after the other; long work is for other tasks."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._deliver)
+            while True:
+                await trio.lowlevel.wait_readable(self._queue.fileno())
+                while (message := self._queue.receive_nowait()) is not None:
+                    await self._take(message)
+
+    def broadcast(self, event: Event, *, requester: str = "", request_id: int = 0) -> None:
+        """Tell all subscribers, and whoever began the operation."""
+        self.outboxes.broadcast(event, requester=requester, request_id=request_id)
+
+    async def drain(self, deadline_s: float) -> None:
+        """Deliver what waits, for at most that many seconds: the end of a daemon."""
+        with trio.move_on_after(deadline_s):
+            while self.outboxes.flush():
+                self.outboxes.prune()
+                await trio.sleep(FLUSH_INTERVAL_S)
+
+    async def _deliver(self) -> None:
+        pruned = -math.inf
+        while True:
+            self.outboxes.flush()
+            if trio.current_time() - pruned >= PRUNE_INTERVAL_S:
+                self.outboxes.prune()
+                pruned = trio.current_time()
+            waiting = any(outbox.wants_write for outbox in self.outboxes)
+            await trio.sleep(FLUSH_INTERVAL_S if waiting else PRUNE_INTERVAL_S / 10)
+
+    async def _take(self, message: bytes) -> None:
+        try:
+            envelope = decode(message)
+        except MessageError as error:
+            log.warning("a request that makes no sense: %s", error)
+            if error.reply_to and (outbox := self.outboxes.open(error.reply_to)) is not None:
+                name = "version" if isinstance(error, ProtocolVersionError) else "malformed"
+                failure = ErrorReply(code=error.code, text=error.message, name=name)
+                outbox.put(failure, error.request_id)
+            return
+        outbox = self.outboxes.open(envelope.reply_to)
+        if outbox is None or not isinstance(envelope.message, Request):
+            return
+        self.requester, self.request_id = envelope.reply_to, envelope.request_id
+        reply = await self._reply_to(envelope, outbox)
+        outbox.put(self._bulk.fit(reply), envelope.request_id)
+        if isinstance(envelope.message, Unsubscribe):
+            self.outboxes.drop(envelope.reply_to)
+
+    async def _reply_to(self, envelope: Envelope, outbox: Outbox) -> Reply:
+        request = envelope.message
+        log.debug("request %d: %r", envelope.request_id, request)
+        match request:
+            case Hello():
+                data = {"wimtui_version": __version__, "mount_id": self._mount_id}
+                return OkReply(data=data)
+            case Subscribe(progress=progress, log_level=level):
+                outbox.subscribed, outbox.progress = True, progress
+                outbox.log_level = getattr(logging, level, None) if level else None
+                return OkReply()
+            case Unsubscribe():
+                return OkReply()
+            case LogLevel(level=level):
+                logging.getLogger().setLevel(level)
+                return OkReply()
+            case Request():
+                return await self._guarded(request)
+        raise AssertionError(request)
+
+    async def _guarded(self, request: Request) -> Reply:
+        try:
+            return await self._answer(request, self)
+        except (WimError, ControlError) as error:
+            return ErrorReply(code=error.code, text=str(error), name=type(error).__name__)
+        except OSError as error:
+            return ErrorReply(code=100, text=str(error), name="OSError")
