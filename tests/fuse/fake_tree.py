@@ -191,8 +191,9 @@ class FakeTree:
         return list(self._node(ino).xattrs)
 
     def get_xattr(self, ino: Ino, name: bytes) -> bytes:
+        xattrs = self._node(ino).xattrs
         try:
-            return self._node(ino).xattrs[name]
+            return xattrs[name]
         except KeyError:
             raise NoSuchAttributeError(f"no attribute {name!r}") from None
 

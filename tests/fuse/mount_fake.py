@@ -40,7 +40,8 @@ class Runner:
         options = FuseOptions.parse(
             settings.get("options", []), read_only=settings.get("read_only", True)
         )
-        self.session = FuseSession(self.operations, Path(settings["mount_point"]), options)
+        mount_point = Path(settings["mount_point"] + settings.get("mount_point_suffix", ""))
+        self.session = FuseSession(self.operations, mount_point, options)
         self.cache = KernelCache()
 
     async def main(self) -> None:
@@ -77,6 +78,7 @@ class Runner:
                     "bytes_read": activity.bytes_read,
                     "open": self.operations.files.open_inodes(),
                     "directories": len(self.operations.directories),
+                    "immediate": self.session.loop.immediate,
                 }
             case "grow":
                 hello = self.tree.nodes[self.tree.root.children[b"hello"]]

@@ -63,7 +63,7 @@ class FuseSession:
         self.ready = trio.Event()
         """Set when the kernel has begun to ask: the mount can be used."""
         self._terminated = False
-        self._loop = RequestLoop()
+        self.loop = RequestLoop()
 
     def open(self) -> None:
         """Mount.
@@ -94,7 +94,7 @@ class FuseSession:
         """Answer the kernel until somebody unmounts or ``terminate`` is called."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._widen_read_ahead)
-            with self._loop.installed():
+            with self.loop.installed():
                 await pyfuse3.main()
             nursery.cancel_scope.cancel()
         return SessionEnd.TERMINATED if self._terminated else SessionEnd.UNMOUNTED
