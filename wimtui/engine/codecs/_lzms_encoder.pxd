@@ -7,6 +7,7 @@
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from wimtui.engine.codecs._huffman_code cimport make_code_lengths, make_codewords
+from wimtui.engine.codecs._lzms_delta cimport DELTA_RAW_BITS
 from wimtui.engine.codecs._lzms_tables cimport (
     DELTA_STATES, INITIAL_HISTORY, INITIAL_ZEROS, LENGTH_PERIOD, LENGTH_SYMBOLS, LITERAL_PERIOD,
     LITERAL_SYMBOLS, LZ_STATES, MAIN_STATES, MATCH_STATES, MAX_CODEWORD_BITS, OFFSET_PERIOD,
@@ -29,7 +30,6 @@ cdef enum:
     SPLIT_2 = 0xE4A5
     SPLIT_3 = 0x3DE4A5
     SPLIT_4 = 0x65BE4A5
-    DELTA_RAW_BITS = 28         # a delta source is packed as power << 28 | raw offset
 
 
 cdef enum ItemKind:

@@ -8,14 +8,13 @@
 # segment the probabilities and codes are frozen while the decision states follow the path.
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
-from libc.string cimport memset
 
 from wimtui.engine.codecs._lzms_delta cimport (
-    DELTA_POWERS, DELTA_SHORTEST, DELTA_TABLE_SIZE, DeltaFinder, DeltaMatch, delta_extent,
-    difference32, next_delta_matches,
+    DELTA_POWERS, DELTA_RAW_BITS, DELTA_SHORTEST, DeltaFinder, DeltaMatch, credit_power,
+    delta_extent, difference32, next_delta_matches, start_deltas,
 )
 from wimtui.engine.codecs._lzms_encoder cimport (
-    DELTA_EXPLICIT, DELTA_MATCH, DELTA_RAW_BITS, DELTA_REPEAT, LITERAL, LZ_EXPLICIT, LZ_MATCH,
+    DELTA_EXPLICIT, DELTA_MATCH, DELTA_REPEAT, LITERAL, LZ_EXPLICIT, LZ_MATCH,
     LZ_REPEAT, ItemKind, LzmsModel, PathState, Probability, follow_item, offset_slot, put_item,
 )
 from wimtui.engine.codecs._lzms_intervals cimport (
@@ -62,6 +61,7 @@ cdef struct Parser:
     bint delta_matches
     bint match_gaps             # search match + literal + repeat 0
     bint all_gaps               # search repeat + literal + repeat 0, literal + repeat 0
+    uint32_t repeated           # length of the longest repeat match at this node
     uint32_t reached            # furthest node with an arrival
     IntervalFinder finder
     DeltaFinder delta_finder
@@ -196,6 +196,8 @@ cdef inline bint search_repeats(
             return True
         total = cost + repeat_cost(m.lz_repeat[0], m.lz_repeat[1], p.lz_repeat, index)
         offer_lengths(s, node, item, 2, total)
+        if item.length > s.repeated:
+            s.repeated = item.length
         if s.all_gaps:
             after[0] = (p.lz_repeat[0] << 1 | (index > 0)) & (REPEAT_STATES - 1)
             total += m.length_cost[item.length] + gap_cost(
@@ -245,7 +247,7 @@ cdef inline bint search_matches(
     cdef PathState *p = s.states + node
     cdef LzmsModel *m = s.model
     cdef const uint8_t *here = s.text + s.start + node
-    cdef uint32_t shortest = SHORTEST_MATCH, total, gap
+    cdef uint32_t shortest = s.repeated + 1, total, gap
     cdef Item item
     item.kind = LZ_EXPLICIT
     if s.matches[0].length >= s.nice:
@@ -259,8 +261,10 @@ cdef inline bint search_matches(
     gap = gap_cost(s, p, 1, (p.lz << 1) & (LZ_STATES - 1), p.lz_repeat[0])
     while found:
         found -= 1
-        item.value = s.matches[found].offset
         item.length = s.matches[found].length
+        if item.length < shortest:
+            continue
+        item.value = s.matches[found].offset
         total = cost + m.offset_code.costs[offset_slot(&m.tables, item.value)]
         offer_lengths(s, node, item, shortest, total)
         shortest = item.length + 1
@@ -270,21 +274,27 @@ cdef inline bint search_matches(
 
 
 cdef inline bint search_deltas(
-    Parser *s, uint32_t node, uint32_t found, uint32_t cost
+    Parser *s, uint32_t node, uint32_t found, uint32_t longest, uint32_t cost
 ) noexcept nogil:
     """Offer the explicit delta matches; True where one is taken at once."""
     cdef PathState *p = s.states + node
     cdef LzmsModel *m = s.model
     cdef const uint8_t *here = s.text + s.start + node
-    cdef uint32_t i, offset
+    cdef uint32_t i, offset, shortest = DELTA_SHORTEST
     cdef DeltaMatch *match
     cdef Item item
     item.kind = DELTA_EXPLICIT
+    if longest < s.repeated:
+        longest = s.repeated
+    if longest >= DELTA_SHORTEST:
+        shortest = longest + 1
     cost += m.match[p.match].cost[1] + <uint32_t>m.delta[p.delta].cost[0]
     for i in range(found):
         match = s.deltas + i
         item.value = match.power << DELTA_RAW_BITS | match.raw
         item.length = match.length
+        if item.length < shortest:
+            continue
         if item.length >= s.nice:
             offset = match.raw << match.power
             s.taken = item
@@ -294,7 +304,7 @@ cdef inline bint search_deltas(
             )
             return True
         offer_lengths(
-            s, node, item, DELTA_SHORTEST,
+            s, node, item, shortest,
             cost + m.power_code.costs[match.power]
             + m.delta_offset_code.costs[offset_slot(&m.tables, match.raw)],
         )
@@ -333,6 +343,7 @@ cdef inline bint search_node(Parser *s, uint32_t node) noexcept nogil:
     if s.delta_matches:
         found_deltas = next_delta_matches(&s.delta_finder, s.text, position, limit, s.deltas)
     cost = s.costs[node] + s.model.main[s.states[node].main].cost[1]
+    s.repeated = 1
     if limit >= 2:
         if search_repeats(s, node, limit, cost):
             return True
@@ -340,7 +351,7 @@ cdef inline bint search_node(Parser *s, uint32_t node) noexcept nogil:
             return True
         if found and search_matches(s, node, found, cost):
             return True
-        if found_deltas and search_deltas(s, node, found_deltas, cost):
+        if found_deltas and search_deltas(s, node, found_deltas, s.matches[0].length if found else 0, cost):
             return True
     offer_literal(s, node, s.costs[node])
     return False
@@ -386,6 +397,8 @@ cdef inline void put_path(Parser *s, uint32_t node) noexcept nogil:
                 add_item(s, &count, <ItemKind>a.first_kind, a.first_value, a.first_length)
     while count:
         count -= 1
+        if s.items[count].kind == DELTA_EXPLICIT:
+            credit_power(&s.delta_finder, s.items[count].value >> DELTA_RAW_BITS)
         put_item(s.model, s.items[count].kind, s.items[count].value, s.items[count].length)
 
 
@@ -415,6 +428,8 @@ cdef inline void parse_segment(Parser *s) noexcept nogil:
     put_path(s, node)
     s.start += node
     if taken:
+        if s.taken.kind == DELTA_EXPLICIT:
+            credit_power(&s.delta_finder, s.taken.value >> DELTA_RAW_BITS)
         put_item(s.model, s.taken.kind, s.taken.value, s.taken.length)
         pass_over(s, s.start + 1, s.start + s.taken.length)
         s.start += s.taken.length
@@ -427,6 +442,6 @@ cdef inline void parse_optimally(Parser *s) noexcept nogil:
     s.finder.size = 0
     s.finder.next = 0
     if s.delta_matches:
-        memset(s.delta_finder.table, 0, DELTA_TABLE_SIZE * sizeof(uint32_t))
+        start_deltas(&s.delta_finder, s.size)
     while s.start < s.size and not s.model.full:
         parse_segment(s)
