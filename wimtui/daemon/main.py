@@ -42,12 +42,6 @@ def main() -> None:
 
 
 def _set_up_logging(request: MountRequest, *, foreground: bool) -> None:
+    level = logging.DEBUG if request.debug else logging.INFO
     log_file = Path(request.log_file) if request.log_file else None
-    logs.set_up_logging(
-        logs.LogSetup(
-            name=log_file.stem if log_file else f"mount-{request.mount_id}",
-            level="DEBUG" if request.debug else "INFO",
-            stderr_level="INFO" if foreground else "",
-            folder=log_file.parent if log_file else None,
-        )
-    )
+    logs.set_up_daemon(request.mount_id, level=level, log_file=log_file, foreground=foreground)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from wimtui import __version__
+from wimtui import __version__, logs
 from wimtui.control.errors import ControlError, MessageError, ProtocolVersionError
 from wimtui.control.outbox import Outbox, Outboxes
 from wimtui.control.protocol import (
@@ -134,7 +134,7 @@ class RequestServer:
             case Unsubscribe():
                 return OkReply()
             case LogLevel(level=level):
-                logging.getLogger().setLevel(level)
+                logs.set_file_level(level)
                 return OkReply()
             case Request():
                 return await self._guarded(request)
