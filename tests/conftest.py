@@ -23,10 +23,10 @@ def why_no_fuse() -> str | None:
     """Say what is missing for a real mount, or None."""
     if not Path("/dev/fuse").exists():
         return "/dev/fuse is missing"
+    if not os.access("/dev/fuse", os.R_OK | os.W_OK):
+        return "/dev/fuse cannot be opened"
     if shutil.which("fusermount3") is None:
         return "fusermount3 is missing"
-    if os.getuid() == 0 and not os.access("/dev/fuse", os.R_OK | os.W_OK):
-        return "/dev/fuse cannot be opened"
     return None
 
 

@@ -37,9 +37,7 @@ class Runner:
             timeout_seconds=settings.get("timeout_seconds", 1e9),
             has_xattrs=settings.get("has_xattrs", True),
         )
-        options = FuseOptions.parse(
-            settings.get("options", []), read_only=settings.get("read_only", True)
-        )
+        options = FuseOptions.parse(settings.get("options", []))
         mount_point = Path(settings["mount_point"] + settings.get("mount_point_suffix", ""))
         self.session = FuseSession(self.operations, mount_point, options)
         self.cache = KernelCache()

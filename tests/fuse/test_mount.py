@@ -1,6 +1,7 @@
 """What programs see on a real mount."""
 
-# ruff: noqa: PTH - these tests are about system calls, and say which
+# The system calls themselves are what is tested.
+# ruff: noqa: PTH116, PTH118, PTH123, PTH208, PTH211
 
 from __future__ import annotations
 
@@ -211,8 +212,10 @@ WRITES: dict[str, Callable[[Path], object]] = {
 
 @pytest.fixture(scope="module")
 def writable_mount(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A mount without ro, so that the requests reach the handlers."""
-    with Mounted(tmp_path_factory.mktemp("rw"), read_only=False, flat_files=3) as mounted:
+    """A mount where the kernel refuses nothing by itself, so that the handlers must."""
+    folder = tmp_path_factory.mktemp("rw")
+    options = ["rw", "no_default_permissions"]
+    with Mounted(folder, options=options, flat_files=3) as mounted:
         yield mounted.path
 
 

@@ -9,7 +9,7 @@ from wimtui.engine.fuse.options import FuseOptions, escape, split_words, unescap
 
 FSTAB_WORDS = (
     "rw,ro,dev,suid,nosuid,nodev,noexec,exec,auto,noauto,user,users,nofail,_netdev,defaults,"
-    "x-systemd.automount,X-mount.mkdir,comment=systemd"
+    "x-systemd.automount,X-mount.mkdir,comment=systemd,user=joe,relatime,nodiratime,nonempty"
 )
 
 

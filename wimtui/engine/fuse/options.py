@@ -15,10 +15,21 @@ if TYPE_CHECKING:
 _FOR_MOUNT: Final = frozenset(
     {
         "auto", "noauto", "defaults", "user", "nouser", "users", "owner", "noowner", "group",
-        "nogroup", "nofail", "_netdev",
+        "nogroup", "nofail", "_netdev", "loud", "silent",
     }
 )  # fmt: skip
-_FOR_MOUNT_PREFIXES: Final = ("x-", "X-", "comment=")
+_FOR_MOUNT_PREFIXES: Final = ("x-", "X-", "comment=", "user=", "uhelper=", "helper=")
+
+# What the kernel knows, libfuse 3.14 refuses, and nothing here can tell apart: reading never
+# changes a time. nonempty is what libfuse 3 always does.
+_WITHOUT_EFFECT: Final = frozenset(
+    {
+        "relatime", "norelatime", "strictatime", "nostrictatime", "lazytime", "nolazytime",
+        "diratime", "nodiratime", "symfollow", "nonempty",
+    }
+)  # fmt: skip
+
+_IGNORED: Final = _FOR_MOUNT | _WITHOUT_EFFECT
 
 _MAX_READ_TEXT: Final = (
     "the option max_read cannot be used: the kernel would refuse the mount, "
@@ -49,8 +60,8 @@ class FuseOptions:
     def parse(cls, words: Iterable[str], *, read_only: bool = True) -> Self:
         r"""Read the words given with ``-o``, commas and all.
 
-        Words for mount(8) are dropped. Words that nothing here knows go on to libfuse, which
-        refuses the mount if it does not know them either.
+        Words for mount(8) and words without effect are dropped. Words that nothing here knows go
+        on to libfuse, which refuses the mount if it does not know them either.
 
         Args:
             words: Each may hold several, separated by commas; a comma in a value is ``\,``.
@@ -75,7 +86,7 @@ class FuseOptions:
                 values[word] = True
             elif word == "no_default_permissions":
                 values["default_permissions"] = False
-            elif word not in _FOR_MOUNT and not word.startswith(_FOR_MOUNT_PREFIXES):
+            elif word not in _IGNORED and not word.startswith(_FOR_MOUNT_PREFIXES):
                 passed_on.append(word)
         return cls(passed_on=tuple(passed_on), **values)  # type: ignore[arg-type]
 
