@@ -33,6 +33,12 @@ cdef extern from *:
     /* Four units, the first of them on top. */
     static inline uint64_t load_units(const uint8_t *p)
     { return (uint64_t)wt_rotate16(load32le(p)) << 32 | wt_rotate16(load32le(p + 4)); }
+    /* A select that stays one: the compiler likes to turn the plain conditional into a branch. */
+    static inline const uint8_t *choose(int condition, const uint8_t *yes, const uint8_t *no)
+    {
+        uintptr_t mask = (uintptr_t)0 - (uintptr_t)(condition != 0);
+        return (const uint8_t *)((uintptr_t)no ^ (((uintptr_t)no ^ (uintptr_t)yes) & mask));
+    }
     static inline int take_flag(uint8_t *flag)
     { return !__atomic_exchange_n(flag, 1, __ATOMIC_ACQUIRE); }
     static inline void drop_flag(uint8_t *flag)
@@ -46,6 +52,7 @@ cdef extern from *:
     void store32le(void*, uint32_t) noexcept nogil
     void store64le(void*, uint64_t) noexcept nogil
     uint64_t load_units(const uint8_t*) noexcept nogil
+    const uint8_t* choose(bint, const uint8_t*, const uint8_t*) noexcept nogil
     bint take_flag(uint8_t*) noexcept nogil
     void drop_flag(uint8_t*) noexcept nogil
 

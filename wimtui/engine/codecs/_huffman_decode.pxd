@@ -1,10 +1,10 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
 """Decode tables of canonical prefix codes: a root table, then the subtables of long codewords.
 
-An entry is 32 bits: the bits to consume (0..7), the length of the codeword (8..12), two flags, and a payload
-(16..31). It is made of a template for its symbol, which holds the extra bits to consume, the flags and the payload, plus
-the codeword length in both low fields. A root entry with ENTRY_POINTER holds the start of a subtable as payload
-and the width of its index in bits 0..7; the entries of subtables hold whole codeword lengths.
+An entry is 32 bits: the bits to consume (0..5), the length of the codeword (6..10), the pointer flag (11) and a
+payload (12..31). It is made of a template for its symbol, which holds the payload and the extra bits to consume, plus the
+codeword length in both low fields. A root entry with the flag holds the start of a subtable in bits 16..31 and
+the width of its index in bits 0..5; the entries of subtables hold whole codeword lengths.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
@@ -13,14 +13,32 @@ from libc.string cimport memset
 cdef enum:
     MAX_CODEWORD = 16
     MAX_SYMBOLS = 656
-    LENGTH_UNIT = 0x101
-    ENTRY_LITERAL = 0x2000
-    ENTRY_POINTER = 0x4000
+    LENGTH_UNIT = 0x41
+    ENTRY_POINTER = 0x800
+    CODEWORD_AT = 6
+    PAYLOAD_AT = 12
+    POINTER_AT = 16
 
 cdef enum:
     CODE_COMPLETE = 0
     CODE_EMPTY = 1
     CODE_INVALID = 2
+
+
+cdef inline unsigned int total_bits(uint32_t entry) noexcept nogil:
+    """Bits of the codeword and of what its symbol says to read besides."""
+    return entry & 63
+
+
+cdef inline unsigned int codeword_bits(uint32_t entry) noexcept nogil:
+    return entry >> CODEWORD_AT & 31
+
+
+cdef inline uint32_t follow_pointer(
+    const uint32_t* table, int root_bits, uint32_t pointer, uint64_t bits
+) noexcept nogil:
+    """The entry of a long codeword at the top of ``bits``."""
+    return table[(pointer >> POINTER_AT) + ((bits << root_bits) >> (64 - (pointer & 63)))]
 
 
 cdef struct CodeBuilder:
@@ -64,7 +82,7 @@ cdef inline int build_subtables(
         end = start + (<size_t>1 << width)
         if end > capacity:
             return CODE_INVALID
-        root[0] = <uint32_t>start << 16 | ENTRY_POINTER | <uint32_t>width
+        root[0] = <uint32_t>start << POINTER_AT | ENTRY_POINTER | <uint32_t>width
         root += 1
         out = table + start
         stop = table + end

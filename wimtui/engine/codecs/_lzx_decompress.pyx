@@ -10,6 +10,7 @@ from libc.string cimport memchr, memcpy, memset
 
 from wimtui.engine.codecs._bitio cimport (
     COPY_SLACK,
+    choose,
     copy_match_bytes,
     copy_match_wide,
     drop_flag,
@@ -25,10 +26,13 @@ from wimtui.engine.codecs._huffman_decode cimport (
     CODE_COMPLETE,
     CODE_EMPTY,
     CODE_INVALID,
-    ENTRY_LITERAL,
+    CODEWORD_AT,
     ENTRY_POINTER,
     CodeBuilder,
     build_decode_table,
+    codeword_bits,
+    follow_pointer,
+    total_bits,
 )
 
 from wimtui.engine.codecs.errors import CodecError
@@ -60,18 +64,21 @@ cdef enum:
     ALIGNED_TABLE_SIZE = 128
 
 cdef enum:
-    # Payload of a match entry: slot in bits 16..21, length 2..9 in 22..25, extra bits in 26..30.
+    # Payload of a main entry: length 2..9 in bits 12..15, where a literal has 1; slot in 16..21; the aligned flag;
+    # from bit 23 the right shift that leaves the extra offset bits (63 - their number), or where a literal stands in the table of bytes.
+    LENGTH_AT = 12
     SLOT_AT = 16
-    LENGTH_AT = 22
-    EXTRA_AT = 26
     # The low three offset bits come from the aligned code.
-    ENTRY_ALIGNED = 0x8000
+    ENTRY_ALIGNED = 0x400000
+    SHIFT_AT = 23
+    FIRST_LITERAL = 256
+    ENTRY_LITERAL = 0x80000000
+    # Payload of the entries of the other codes: the symbol.
+    SYMBOL_AT = 16
     # Entry of an empty length code: a length that fits nowhere.
     NO_LENGTH = 0xFFFF0000
-    # One turn of the fast loop fetches three times 6 bytes, and loads 8 at a time.
-    INPUT_SLACK = 24
-    # Literals that one turn of the fast loop may write after its check.
-    LITERAL_SLACK = 2
+    # One turn of the fast loop fetches twice 6 bytes, and loads 8 at a time.
+    INPUT_SLACK = 16
 
 cdef enum BlockKind:
     VERBATIM = 1
@@ -110,22 +117,22 @@ cdef tuple REASONS = (
 )
 
 
-cdef struct Tables:
-    CodeBuilder builder
-    uint32_t verbatim_templates[MAX_MAIN_SYMBOLS]
-    uint32_t aligned_templates[MAX_MAIN_SYMBOLS]
-    # Templates of the other codes: the payload is the symbol.
-    uint32_t symbol_templates[NUM_LENGTH_SYMBOLS]
-    uint32_t offset_base[MAX_SLOTS]
-    uint32_t main[MAIN_TABLE_SIZE]
-    uint32_t length[LENGTH_TABLE_SIZE]
-    uint32_t pretree[PRETREE_TABLE_SIZE]
-    uint32_t aligned[ALIGNED_TABLE_SIZE]
-    uint8_t main_lengths[MAX_MAIN_SYMBOLS]
-    uint8_t length_lengths[NUM_LENGTH_SYMBOLS]
-    size_t nmain
-    int size_bits
+# Types that stand for the kinds of compressed blocks: the fast loop is compiled once for each.
+ctypedef int32_t VerbatimTag
+ctypedef uint32_t AlignedTag
+ctypedef fused BlockTag:
+    VerbatimTag
+    AlignedTag
 
+
+cdef struct Slot:
+    # Offset of the slot's first match.
+    uint32_t base
+    # Which of the old recent offsets, or 3 for the explicit offset, become the recent offsets.
+    uint8_t new_recent[4]
+
+
+cdef struct Tables
 
 cdef struct Cursor:
     # Bit buffer, left-justified, and how many bits of it count; below them may lie the next ones.
@@ -145,6 +152,30 @@ cdef struct Cursor:
     bint has_aligned_code
 
 
+ctypedef int (*FastLoop)(Tables*, Cursor*) noexcept nogil
+
+
+cdef struct Tables:
+    # For verbatim and aligned blocks. Called through pointers to keep them out of line: inlined, they spill.
+    FastLoop fast_loops[2]
+    CodeBuilder builder
+    uint32_t verbatim_templates[MAX_MAIN_SYMBOLS]
+    uint32_t aligned_templates[MAX_MAIN_SYMBOLS]
+    # Templates of the other codes: the payload is the symbol.
+    uint32_t symbol_templates[NUM_LENGTH_SYMBOLS]
+    Slot slots[MAX_SLOTS]
+    uint32_t main[MAIN_TABLE_SIZE]
+    uint32_t length[LENGTH_TABLE_SIZE]
+    uint32_t pretree[PRETREE_TABLE_SIZE]
+    uint32_t aligned[ALIGNED_TABLE_SIZE]
+    uint8_t main_lengths[MAX_MAIN_SYMBOLS]
+    uint8_t length_lengths[NUM_LENGTH_SYMBOLS]
+    # The literals from FIRST_LITERAL on, and room for a wide load of the last.
+    uint8_t literal_bytes[FIRST_LITERAL + 256 + 16]
+    size_t nmain
+    int size_bits
+
+
 cdef unsigned int extra_bits_of(unsigned int slot) noexcept nogil:
     if slot < 4:
         return 0
@@ -155,21 +186,26 @@ cdef void make_templates(Tables* tables) noexcept nogil:
     cdef uint32_t symbol, slot, header, extra, payload
     cdef uint32_t base = 0
     for symbol in range(NUM_LITERALS):
-        tables.verbatim_templates[symbol] = symbol << 16 | ENTRY_LITERAL
-        tables.aligned_templates[symbol] = symbol << 16 | ENTRY_LITERAL
+        tables.literal_bytes[FIRST_LITERAL + symbol] = <uint8_t>symbol
+        payload = (FIRST_LITERAL + symbol) << SHIFT_AT | 1 << LENGTH_AT
+        tables.verbatim_templates[symbol] = payload
+        tables.aligned_templates[symbol] = payload
     for symbol in range(NUM_LENGTH_SYMBOLS):
-        tables.symbol_templates[symbol] = symbol << 16
+        tables.symbol_templates[symbol] = symbol << SYMBOL_AT
     for slot in range(MAX_SLOTS):
         extra = extra_bits_of(slot)
-        tables.offset_base[slot] = base - 2
+        tables.slots[slot].base = base - 2
+        tables.slots[slot].new_recent[0] = slot if slot < 3 else 3
+        tables.slots[slot].new_recent[1] = 1 if slot == 0 or slot == 2 else 0
+        tables.slots[slot].new_recent[2] = 2 if slot < 2 else (0 if slot == 2 else 1)
         base += <uint32_t>1 << extra
         for header in range(8):
             symbol = NUM_LITERALS + 8 * slot + header
             payload = slot << SLOT_AT | (header + MIN_MATCH) << LENGTH_AT
-            tables.verbatim_templates[symbol] = payload | extra << EXTRA_AT | extra
+            tables.verbatim_templates[symbol] = payload | (63 - extra) << SHIFT_AT | extra
             if extra >= 3:
                 tables.aligned_templates[symbol] = (
-                    payload | (extra - 3) << EXTRA_AT | (extra - 3) | ENTRY_ALIGNED
+                    payload | (66 - extra) << SHIFT_AT | (extra - 3) | ENTRY_ALIGNED
                 )
             else:
                 tables.aligned_templates[symbol] = tables.verbatim_templates[symbol]
@@ -182,7 +218,7 @@ cdef void set_order(Tables* tables, size_t block_size) noexcept nogil:
     while (<size_t>1 << order) < block_size:
         order += 1
     # enough slots for the largest offset, three less than the window
-    while slot + 1 < MAX_SLOTS and tables.offset_base[slot + 1] + 3 <= <uint32_t>1 << order:
+    while slot + 1 < MAX_SLOTS and tables.slots[slot + 1].base + 3 <= <uint32_t>1 << order:
         slot += 1
     tables.nmain = NUM_LITERALS + 8 * (slot + 1)
     tables.size_bits = 16 if order == MIN_ORDER else 24
@@ -215,7 +251,7 @@ cdef inline uint32_t take(Cursor* cursor, int count) noexcept nogil:
 cdef inline uint32_t find_entry(const uint32_t* table, int root_bits, uint64_t bits) noexcept nogil:
     cdef uint32_t entry = table[bits >> (64 - root_bits)]
     if unlikely(entry & ENTRY_POINTER):
-        entry = table[(entry >> 16) + ((bits << root_bits) >> (64 - (entry & 63)))]
+        entry = follow_pointer(table, root_bits, entry, bits)
     return entry
 
 
@@ -224,7 +260,7 @@ cdef inline uint32_t take_symbol(Cursor* cursor, const uint32_t* table, int root
     cdef uint32_t entry = find_entry(table, root_bits, cursor.bits)
     cursor.bits <<= entry & 63
     cursor.in_hand -= <int>(entry & 63)
-    return entry >> 16
+    return entry >> SYMBOL_AT
 
 
 cdef int read_lengths(Tables* tables, Cursor* target, uint8_t* lengths, size_t count) noexcept nogil:
@@ -317,111 +353,95 @@ cdef int read_codes(Tables* tables, Cursor* cursor, int kind) noexcept nogil:
     return OK
 
 
-cdef int decode_fast(const Tables* tables, Cursor* cursor) noexcept nogil:
-    """Decode while both buffers have room to spare; stops before an item that might not fit."""
-    cdef const uint32_t* main = tables.main
-    cdef uint64_t bits = cursor.bits
-    cdef uint64_t after
-    cdef int in_hand = cursor.in_hand
-    cdef int left
+cdef int decode_fast(Tables* tables, Cursor* cursor, BlockTag tag) noexcept nogil:
+    """Decode while both buffers have room to spare; stops before an item that might not fit.
+
+    Needs a byte of output: a literal is a match of length 1 and recent offset 0 whose bytes come from a table, so that
+    nothing branches on the kind of item. Of ``in_hand`` only the low six bits count: whole entries are
+    subtracted from it.
+    """
+    cdef const uint8_t* start = cursor.start
     cdef const uint8_t* source = cursor.source
     cdef const uint8_t* source_safe = cursor.source_end - INPUT_SLACK
     cdef uint8_t* out = cursor.out
-    cdef uint8_t* out_safe = cursor.block_end - LITERAL_SLACK
-    cdef uint32_t recent0 = cursor.recent[0]
-    cdef uint32_t recent1 = cursor.recent[1]
-    cdef uint32_t recent2 = cursor.recent[2]
-    cdef uint32_t entry, other, slot, offset
+    cdef uint8_t* out_safe = cursor.block_end
+    cdef uint64_t bits = cursor.bits
+    cdef uint64_t in_hand = cursor.in_hand
+    cdef uint64_t after
+    cdef uint32_t queue[4]
+    cdef uint32_t recent1
+    cdef uint32_t entry, other, offset, mask
+    cdef const Slot* slot
     cdef size_t length
     cdef int status = OK
+    queue[0] = cursor.recent[0]
+    queue[1] = cursor.recent[1]
+    queue[2] = cursor.recent[2]
     if out_safe > cursor.end - COPY_SLACK:
         out_safe = cursor.end - COPY_SLACK
-    while source <= source_safe and out < out_safe:
-        bits |= load_units(source) >> in_hand
-        source += ((63 - in_hand) >> 4) << 1
+    while source <= source_safe:
+        bits |= load_units(source) >> (in_hand & 63)
+        source += 6 - (in_hand >> 3 & 6)
         in_hand |= 48
-        entry = main[bits >> (64 - MAIN_BITS)]
-        if entry & ENTRY_LITERAL:
-            out[0] = <uint8_t>(entry >> 16)
-            out += 1
-            bits <<= entry & 63
-            in_hand -= <int>(entry & 255)
-            entry = main[bits >> (64 - MAIN_BITS)]
-            if entry & ENTRY_LITERAL:
-                out[0] = <uint8_t>(entry >> 16)
-                out += 1
-                bits <<= entry & 63
-                in_hand -= <int>(entry & 255)
-                entry = main[bits >> (64 - MAIN_BITS)]
-                if entry & ENTRY_LITERAL:
-                    out[0] = <uint8_t>(entry >> 16)
-                    out += 1
-                    bits <<= entry & 63
-                    in_hand -= <int>(entry & 255)
-                    continue
-            bits |= load_units(source) >> in_hand
-            source += ((63 - in_hand) >> 4) << 1
-            in_hand |= 48
+        entry = tables.main[bits >> (64 - MAIN_BITS)]
         if unlikely(entry & ENTRY_POINTER):
-            entry = main[(entry >> 16) + ((bits << MAIN_BITS) >> (64 - (entry & 63)))]
-            if entry & ENTRY_LITERAL:
-                out[0] = <uint8_t>(entry >> 16)
-                out += 1
-                bits <<= entry & 63
-                in_hand -= <int>(entry & 255)
-                continue
-        after = bits << (entry >> 8 & 31)
+            entry = follow_pointer(&tables.main[0], MAIN_BITS, entry, bits)
         length = entry >> LENGTH_AT & 15
-        left = in_hand - <int>(entry & 255)
+        after = bits << (entry >> CODEWORD_AT & 63)
         if length == LONG_LENGTH:
-            other = find_entry(tables.length, LENGTH_BITS, after)
-            length += other >> 16
-            after <<= other & 63
-            left = in_hand - <int>(entry >> 8 & 31) - <int>(other & 63)
+            other = find_entry(&tables.length[0], LENGTH_BITS, after)
+            length += other >> SYMBOL_AT
             if unlikely(<Py_ssize_t>length > out_safe - out):
                 break
-            after |= load_units(source) >> left
-            source += ((63 - left) >> 4) << 1
-            left |= 48
-            left -= <int>((entry & 255) - (entry >> 8 & 31))
-        elif unlikely(<Py_ssize_t>length > out_safe - out):
-            break
-        slot = entry >> SLOT_AT & 63
-        if slot >= 3:
-            offset = <uint32_t>((after >> 1) >> (63 - (entry >> EXTRA_AT)))
-            after <<= entry >> EXTRA_AT
-            if entry & ENTRY_ALIGNED:
-                other = tables.aligned[after >> (64 - ALIGNED_BITS)]
-                after <<= other & 63
-                left -= <int>(other & 63)
-                offset = offset << 3 | other >> 16
-            offset += tables.offset_base[slot]
-            recent2 = recent1
-            recent1 = recent0
-        elif slot == 0:
-            offset = recent0
-        elif slot == 1:
-            offset = recent1
-            recent1 = recent0
+            after <<= other & 63
+            in_hand -= codeword_bits(entry) + (other & 63)
+            after |= load_units(source) >> (in_hand & 63)
+            source += 6 - (in_hand >> 3 & 6)
+            in_hand = (in_hand | 48) - (total_bits(entry) - codeword_bits(entry))
+            bits = after << (total_bits(entry) - codeword_bits(entry))
         else:
-            offset = recent2
-            recent2 = recent0
-        recent0 = offset
-        if unlikely(offset > <size_t>(out - cursor.start)):
-            status = BAD_OFFSET
-            break
-        bits = after
-        in_hand = left
-        copy_match_wide(out, offset, length)
+            if unlikely(out + length > out_safe):
+                break
+            bits <<= entry & 63
+            in_hand -= entry
+        slot = &tables.slots[entry >> SLOT_AT & 63]
+        offset = <uint32_t>((after >> 1) >> (entry >> SHIFT_AT & 63))
+        if BlockTag is AlignedTag:
+            other = tables.aligned[bits >> (64 - ALIGNED_BITS)]
+            mask = 0 - (entry >> 22 & 1)
+            offset = offset << (3 & mask) | (other >> SYMBOL_AT & mask)
+            bits <<= other & mask & 63
+            in_hand -= other & mask & 63
+        queue[3] = slot.base + offset
+        offset = queue[slot.new_recent[0]]
+        recent1 = queue[slot.new_recent[1]]
+        queue[2] = queue[slot.new_recent[2]]
+        queue[1] = recent1
+        queue[0] = offset
+        if unlikely(offset > <size_t>(out - start)):
+            if not entry & ENTRY_LITERAL:
+                status = BAD_OFFSET
+                break
+        memcpy(out, choose(entry & ENTRY_LITERAL, &tables.literal_bytes[entry >> SHIFT_AT], out - offset), 16)
+        if unlikely(length > 16 or offset < length):
+            copy_match_wide(out, offset, length)
         out += length
     cursor.bits = bits
-    cursor.in_hand = in_hand
+    cursor.in_hand = in_hand & 63
     cursor.source = source
     cursor.out = out
-    cursor.recent[0] = recent0
-    cursor.recent[1] = recent1
-    cursor.recent[2] = recent2
+    cursor.recent[0] = queue[0]
+    cursor.recent[1] = queue[1]
+    cursor.recent[2] = queue[2]
     return status
+
+
+cdef int decode_verbatim(Tables* tables, Cursor* cursor) noexcept nogil:
+    return decode_fast(tables, cursor, <VerbatimTag>0)
+
+
+cdef int decode_aligned(Tables* tables, Cursor* cursor) noexcept nogil:
+    return decode_fast(tables, cursor, <AlignedTag>0)
 
 
 cdef inline int take_offset(
@@ -433,12 +453,12 @@ cdef inline int take_offset(
         offset[0] = cursor.recent[slot]
         cursor.recent[slot] = cursor.recent[0]
     else:
-        offset[0] = take(cursor, entry >> EXTRA_AT)
+        offset[0] = take(cursor, 63 - (entry >> SHIFT_AT & 63))
         if entry & ENTRY_ALIGNED:
             if not cursor.has_aligned_code:
                 return NO_SUCH_CODE
             offset[0] = offset[0] << 3 | take_symbol(cursor, tables.aligned, ALIGNED_BITS)
-        offset[0] += tables.offset_base[slot]
+        offset[0] += tables.slots[slot].base
         cursor.recent[2] = cursor.recent[1]
         cursor.recent[1] = cursor.recent[0]
     cursor.recent[0] = offset[0]
@@ -453,16 +473,16 @@ cdef int decode_rest(const Tables* tables, Cursor* cursor) noexcept nogil:
     while cursor.out < cursor.block_end:
         refill(cursor)
         entry = find_entry(tables.main, MAIN_BITS, cursor.bits)
-        cursor.bits <<= entry >> 8 & 31
-        cursor.in_hand -= <int>(entry >> 8 & 31)
-        if entry & ENTRY_LITERAL:
-            cursor.out[0] = <uint8_t>(entry >> 16)
+        cursor.bits <<= codeword_bits(entry)
+        cursor.in_hand -= <int>codeword_bits(entry)
+        length = entry >> LENGTH_AT & 15
+        if length == 1:
+            cursor.out[0] = <uint8_t>(entry >> SHIFT_AT)
             cursor.out += 1
             continue
-        length = entry >> LENGTH_AT & 15
         if length == LONG_LENGTH:
             length += take_symbol(cursor, tables.length, LENGTH_BITS)
-            if length >= NO_LENGTH >> 16:
+            if length >= NO_LENGTH >> SYMBOL_AT:
                 return NO_SUCH_CODE
             refill(cursor)
         status = take_offset(tables, cursor, entry, &offset)
@@ -528,7 +548,7 @@ cdef int decode_block(Tables* tables, Cursor* cursor, bint* may_have_e8) noexcep
         may_have_e8[0] = True
     cursor.block_end = cursor.out + size
     if cursor.source_end - cursor.source >= INPUT_SLACK and size > COPY_SLACK and cursor.has_aligned_code:
-        status = decode_fast(tables, cursor)
+        status = tables.fast_loops[kind == ALIGNED](tables, cursor)
         if status != OK:
             return status
     return decode_rest(tables, cursor)
@@ -600,6 +620,8 @@ cdef class LzxDecompressor:
             raise ValueError(f"LZX block size {size} is not a power of two in 32768..2097152")
         self.block_size = size
         make_templates(&self._tables)
+        self._tables.fast_loops[0] = decode_verbatim
+        self._tables.fast_loops[1] = decode_aligned
         set_order(&self._tables, size)
 
     def decompress(self, source, uncompressed_size: int) -> bytes:

@@ -6,10 +6,12 @@ cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.string cimport memcpy
 
 from wimtui.engine.codecs._bitio cimport (
     COPY_SLACK,
     copy_match_bytes,
+    choose,
     copy_match_wide,
     drop_flag,
     likely,
@@ -20,10 +22,13 @@ from wimtui.engine.codecs._bitio cimport (
 )
 from wimtui.engine.codecs._huffman_decode cimport (
     CODE_COMPLETE,
-    ENTRY_LITERAL,
+    CODEWORD_AT,
     ENTRY_POINTER,
     CodeBuilder,
     build_decode_table,
+    codeword_bits,
+    follow_pointer,
+    total_bits,
 )
 
 from wimtui.engine.codecs.errors import CodecError
@@ -55,10 +60,14 @@ cdef tuple REASONS = (
     "a match reaches past the end of the chunk",
 )
 
-# Payload of a match entry: right shift that leaves the offset (63 - class) in bits 16..21, length in 22..26.
+# Payload of an entry: the right shift that leaves the offset (63 - class) in bits 12..17; length in 18..22, where a
+# literal has 1; from bit 23 where a literal stands in the table of bytes.
 cdef enum:
-    SHIFT_AT = 16
-    LENGTH_AT = 22
+    SHIFT_AT = 12
+    LENGTH_AT = 18
+    LITERAL_AT = 23
+    FIRST_LITERAL = 256
+    ENTRY_LITERAL = 0x80000000
 
 
 cdef struct Tables:
@@ -66,6 +75,8 @@ cdef struct Tables:
     uint32_t templates[NUM_SYMBOLS]
     uint32_t entries[TABLE_SIZE]
     uint8_t lengths[NUM_SYMBOLS]
+    # The literals from FIRST_LITERAL on, and room for a wide load of the last.
+    uint8_t literal_bytes[FIRST_LITERAL + 256 + 16]
 
 
 cdef struct Cursor:
@@ -79,10 +90,12 @@ cdef struct Cursor:
     uint8_t* end
 
 
-cdef void make_templates(uint32_t* templates) noexcept nogil:
+cdef void make_templates(Tables* tables) noexcept nogil:
+    cdef uint32_t* templates = tables.templates
     cdef uint32_t symbol, header, offset_class
     for symbol in range(256):
-        templates[symbol] = symbol << 16 | ENTRY_LITERAL
+        tables.literal_bytes[FIRST_LITERAL + symbol] = <uint8_t>symbol
+        templates[symbol] = (FIRST_LITERAL + symbol) << LITERAL_AT | 63 << SHIFT_AT | 1 << LENGTH_AT
         header = symbol & 15
         offset_class = symbol >> 4
         templates[256 + symbol] = (
@@ -103,86 +116,91 @@ cdef int read_header(Tables* tables, const uint8_t* source) noexcept nogil:
     return OK
 
 
-cdef int decode_fast(const uint32_t* entries, Cursor* cursor) noexcept nogil:
-    """Decode while both buffers have room to spare; stops before an item that might not fit."""
-    cdef uint64_t bits = cursor.bits
+cdef inline bint take_long_match(Cursor* cursor, uint32_t entry, const uint8_t* out_safe, int* status) noexcept nogil:
+    """Copy a match of 18 bytes or more; 0 stops the fast loop, before the match unless it is malformed."""
+    cdef unsigned int extra = total_bits(entry) - codeword_bits(entry)
+    cdef uint64_t bits = cursor.bits << codeword_bits(entry)
+    cdef int in_hand = cursor.in_hand - <int>codeword_bits(entry)
+    # raw bytes lie where a reader with 16..31 bits in hand would fetch its next unit
+    cdef int surplus = (in_hand - 16) >> 4
+    cdef const uint8_t* source = cursor.source - 2 * surplus
+    cdef size_t offset
+    cdef size_t length = source[0] + LONG_LENGTH
+    source += 1
+    if length == LONG_LENGTH + 255:
+        length = <size_t>load16le(source) + MIN_MATCH
+        source += 2
+    if <Py_ssize_t>length > out_safe - cursor.out:
+        return False
+    in_hand -= 16 * surplus
+    bits = (bits >> (64 - in_hand)) << (64 - in_hand)
+    offset = ((bits >> 1) | (<uint64_t>1 << 63)) >> (entry >> SHIFT_AT & 63)
+    if offset > <size_t>(cursor.out - cursor.start):
+        status[0] = BAD_OFFSET
+        return False
+    cursor.bits = bits << extra
+    cursor.in_hand = in_hand - <int>extra
+    cursor.source = source
+    copy_match_wide(cursor.out, offset, length)
+    cursor.out += length
+    return True
+
+
+cdef int decode_fast(Tables* tables, Cursor* target) noexcept nogil:
+    """Decode while both buffers have room to spare; stops before an item that might not fit.
+
+    Needs a byte of output: a literal is a match of length 1 whose bytes come from a table, so that nothing branches
+    on the kind of item. Of ``in_hand`` only the low six bits count: whole entries are subtracted from it.
+    """
+    cdef Cursor cursor = target[0]
+    cdef const uint8_t* start = target.start
+    cdef const uint8_t* source = target.source
+    cdef const uint8_t* source_safe = target.source_end - INPUT_SLACK
+    cdef uint8_t* out = target.out
+    cdef uint8_t* out_safe = target.end - COPY_SLACK
+    cdef uint64_t bits = target.bits
+    cdef uint64_t in_hand = target.in_hand
     cdef uint64_t after
-    cdef int in_hand = cursor.in_hand
-    cdef int left, surplus
-    cdef const uint8_t* source = cursor.source
-    cdef const uint8_t* raw
-    cdef const uint8_t* source_safe = cursor.source_end - INPUT_SLACK
-    cdef uint8_t* out = cursor.out
-    cdef uint8_t* out_safe = cursor.end - COPY_SLACK
     cdef uint32_t entry
     cdef size_t offset, length
     cdef int status = OK
-    while source <= source_safe and out < out_safe:
-        bits |= load_units(source) >> in_hand
-        source += ((63 - in_hand) >> 4) << 1
+    while source <= source_safe:
+        bits |= load_units(source) >> (in_hand & 63)
+        source += 6 - (in_hand >> 3 & 6)
         in_hand |= 48
-        entry = entries[bits >> (64 - ROOT_BITS)]
-        if entry & ENTRY_LITERAL:
-            out[0] = <uint8_t>(entry >> 16)
-            out += 1
-            bits <<= entry & 63
-            in_hand -= entry & 255
-            entry = entries[bits >> (64 - ROOT_BITS)]
-            if entry & ENTRY_LITERAL:
-                out[0] = <uint8_t>(entry >> 16)
-                out += 1
-                bits <<= entry & 63
-                in_hand -= entry & 255
-                entry = entries[bits >> (64 - ROOT_BITS)]
-                if entry & ENTRY_LITERAL:
-                    out[0] = <uint8_t>(entry >> 16)
-                    out += 1
-                    bits <<= entry & 63
-                    in_hand -= entry & 255
-                    continue
-            bits |= load_units(source) >> in_hand
-            source += ((63 - in_hand) >> 4) << 1
-            in_hand |= 48
+        entry = tables.entries[bits >> (64 - ROOT_BITS)]
         if unlikely(entry & ENTRY_POINTER):
-            entry = entries[(entry >> 16) + ((bits << ROOT_BITS) >> (64 - (entry & 63)))]
-            if entry & ENTRY_LITERAL:
-                out[0] = <uint8_t>(entry >> 16)
-                out += 1
-                bits <<= entry & 63
-                in_hand -= entry & 255
-                continue
-        after = bits << (entry >> 8 & 31)
-        length = entry >> LENGTH_AT
-        left = in_hand - <int>(entry & 255)
-        raw = source
+            entry = follow_pointer(&tables.entries[0], ROOT_BITS, entry, bits)
+        length = entry >> LENGTH_AT & 31
         if unlikely(length == LONG_LENGTH):
-            # raw bytes lie where a reader with 16..31 bits in hand would fetch its next unit
-            left = in_hand - <int>(entry >> 8 & 31)
-            surplus = (left - 16) >> 4
-            raw -= 2 * surplus
-            left -= 16 * surplus
-            after = (after >> (64 - left)) << (64 - left)
-            length = raw[0] + LONG_LENGTH
-            raw += 1
-            if length == LONG_LENGTH + 255:
-                length = <size_t>load16le(raw) + MIN_MATCH
-                raw += 2
-            left -= <int>((entry & 255) - (entry >> 8 & 31))
-        offset = ((after >> 1) | (<uint64_t>1 << 63)) >> (entry >> SHIFT_AT & 63)
-        if unlikely(<Py_ssize_t>length > out_safe - out):
+            cursor.bits = bits
+            cursor.in_hand = in_hand & 63
+            cursor.source = source
+            cursor.out = out
+            if not take_long_match(&cursor, entry, out_safe, &status):
+                break
+            bits = cursor.bits
+            in_hand = cursor.in_hand
+            source = cursor.source
+            out = cursor.out
+            continue
+        if unlikely(out + length > out_safe):
             break
-        if unlikely(offset > <size_t>(out - cursor.start)):
+        after = bits << (entry >> CODEWORD_AT & 63)
+        offset = ((after >> 1) | (<uint64_t>1 << 63)) >> (entry >> SHIFT_AT & 63)
+        if unlikely(offset > <size_t>(out - start)):
             status = BAD_OFFSET
             break
-        bits = after << ((entry & 255) - (entry >> 8 & 31))
-        in_hand = left
-        source = raw
-        copy_match_wide(out, offset, length)
+        bits <<= entry & 63
+        in_hand -= entry
+        memcpy(out, choose(entry & ENTRY_LITERAL, &tables.literal_bytes[entry >> LITERAL_AT], out - offset), 16)
+        if unlikely(length > 16 or offset < length):
+            copy_match_wide(out, offset, length)
         out += length
-    cursor.bits = bits
-    cursor.in_hand = in_hand
-    cursor.source = source
-    cursor.out = out
+    target.bits = bits
+    target.in_hand = in_hand & 63
+    target.source = source
+    target.out = out
     return status
 
 
@@ -216,25 +234,25 @@ cdef void give_back(Cursor* cursor) noexcept nogil:
         cursor.bits = 0
 
 
-cdef int decode_rest(const uint32_t* entries, Cursor* cursor) noexcept nogil:
-    """Decode to the end of the chunk, with a check for everything."""
+cdef int decode_careful(const uint32_t* entries, Cursor* cursor, const uint8_t* stop) noexcept nogil:
+    """Decode until the output reaches ``stop``, with a check for everything."""
     cdef uint32_t entry
     cdef size_t offset, length
     cdef unsigned int extra
     give_back(cursor)
-    while cursor.out < cursor.end:
+    while cursor.out < stop:
         need16(cursor)
         entry = entries[cursor.bits >> (64 - ROOT_BITS)]
         if entry & ENTRY_POINTER:
-            entry = entries[(entry >> 16) + ((cursor.bits << ROOT_BITS) >> (64 - (entry & 63)))]
-        cursor.bits <<= entry >> 8 & 31
-        cursor.in_hand -= <int>(entry >> 8 & 31)
-        if entry & ENTRY_LITERAL:
-            cursor.out[0] = <uint8_t>(entry >> 16)
+            entry = follow_pointer(entries, ROOT_BITS, entry, cursor.bits)
+        cursor.bits <<= codeword_bits(entry)
+        cursor.in_hand -= <int>codeword_bits(entry)
+        length = entry >> LENGTH_AT & 31
+        if length == 1:
+            cursor.out[0] = <uint8_t>(entry >> LITERAL_AT)
             cursor.out += 1
             continue
         need16(cursor)
-        length = entry >> LENGTH_AT
         if length == LONG_LENGTH:
             length = raw_byte(cursor) + LONG_LENGTH
             if length == LONG_LENGTH + 255:
@@ -274,10 +292,12 @@ cdef int decode_chunk(
     cursor.start = out
     cursor.out = out
     cursor.end = out + out_size
-    if source_size >= HEADER_SIZE + INPUT_SLACK and out_size > COPY_SLACK:
-        status = decode_fast(tables.entries, &cursor)
+    if source_size >= HEADER_SIZE + INPUT_SLACK + 2 and out_size > COPY_SLACK:
+        status = decode_careful(tables.entries, &cursor, out + 1)
+        if status == OK:
+            status = decode_fast(tables, &cursor)
     if status == OK:
-        status = decode_rest(tables.entries, &cursor)
+        status = decode_careful(tables.entries, &cursor, cursor.end)
     produced[0] = cursor.out - out
     return status
 
@@ -299,7 +319,7 @@ cdef class XpressDecompressor:
         if size < 4096 or size > 65536 or size & (size - 1):
             raise ValueError(f"XPRESS block size {size} is not a power of two in 4096..65536")
         self.block_size = size
-        make_templates(self._tables.templates)
+        make_templates(&self._tables)
 
     def decompress(self, source, uncompressed_size: int) -> bytes:
         """Return the ``uncompressed_size`` bytes that ``source`` encodes.
