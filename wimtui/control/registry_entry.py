@@ -18,7 +18,7 @@ import secrets
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, get_type_hints
+from typing import TYPE_CHECKING, Any, Self
 
 import wimtui
 from wimtui import paths
@@ -35,6 +35,15 @@ ENTRY_VERSION = 1
 ENTRY_SUFFIX = ".json"
 _NEW_SUFFIX = ".new"
 _MOUNT_ID = re.compile(r"[0-9a-f]{16}")
+
+_JSON_TYPES: dict[str, type | tuple[type, ...]] = {
+    "str": str,
+    "int": int,
+    "float": (int, float),
+    "DaemonState": str,
+    "Mapping[str, Any]": dict,
+}
+"""What stands in the file for the types of RegistryEntry."""
 
 
 def new_mount_id() -> str:
@@ -129,19 +138,13 @@ class RegistryEntry:
             raise ValueError("nested too deeply") from error
         if not isinstance(raw, dict) or raw.get("v") != ENTRY_VERSION:
             raise ValueError(f"no registry entry of version {ENTRY_VERSION}")
-        kinds = get_type_hints(cls)
         values: dict[str, Any] = {}
-        for name in (f.name for f in dataclasses.fields(cls)):
+        for name, kind in ((f.name, str(f.type)) for f in dataclasses.fields(cls)):
             if name not in raw:
                 continue
-            value, kind = raw[name], kinds[name]
-            if kind is DaemonState:
-                value = DaemonState(value)
-            elif kind is float:
-                value = float(value)
-            elif not isinstance(value, kind if kind in (int, str) else dict):
-                raise ValueError(f"{name} cannot be {value!r:.80}")
-            values[name] = value
+            if not isinstance(raw[name], _JSON_TYPES[kind]):
+                raise ValueError(f"{name} cannot be {raw[name]!r:.80}")
+            values[name] = DaemonState(raw[name]) if kind == "DaemonState" else raw[name]
         if not is_mount_id(str(values.get("mount_id"))):
             raise ValueError("no mount id")
         try:

@@ -226,7 +226,7 @@ def unlink_queue(name: str) -> bool:
 def _translated(error: Exception, name: str) -> QueueError:
     """The error of ours for what posix_ipc raised."""
     if isinstance(error, posix_ipc.ExistentialError):
-        if "exists with the specified name" in str(error) and not str(error).startswith("No "):
+        if "already exists" in str(error):
             return QueueExistsError("the message queue exists already", path=name)
         return QueueMissingError("no such message queue", path=name)
     if isinstance(error, posix_ipc.PermissionsError):
