@@ -3,17 +3,41 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING, NoReturn
 
 from wimtui import __version__
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+COMMANDS = ("app", "info", "dir", "verify", "cat", "mount", "mounts", "unmount")
 COMMANDS_BY_ALIAS = {"umount": "unmount", "list": "mounts"}
+
+USAGE_EXIT = 255
+"""What wimlib-imagex exits with after a usage error; argparse's own 2 means corrupt data there."""
 
 _EPILOG = "Exit codes: 0 success; one number per cause otherwise, see docs/EXIT_CODES.md."
 
 
+class Parser(argparse.ArgumentParser):
+    """A parser whose usage errors exit as wimlib-imagex's do."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong and where help is."""
+        self.exit(USAGE_EXIT, f"wimtui: {message}; try: {self.prog} --help\n")
+
+
+def with_command(arguments: Sequence[str]) -> list[str]:
+    """Put ``app`` before arguments that start with no command: WIMs, or nothing at all."""
+    first = next(iter(arguments), "")
+    if first in COMMANDS or first in COMMANDS_BY_ALIAS or first in {"-h", "--help", "--version"}:
+        return list(arguments)
+    return ["app", *arguments]
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the whole program; ``command`` names the command chosen."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="wimtui",
         description="Mount, inspect and edit Windows Imaging (WIM) archives.",
         epilog="Without a command the app opens: wimtui [WIM...]. " + _EPILOG,
@@ -31,12 +55,10 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-_Commands = argparse._SubParsersAction  # the type add_subparsers returns has no public name
+_Commands = argparse._SubParsersAction  # add_subparsers returns it; it has no public name
 
 
-def _command(
-    commands: _Commands[argparse.ArgumentParser], name: str, text: str
-) -> argparse.ArgumentParser:
+def _command(commands: _Commands[Parser], name: str, text: str) -> argparse.ArgumentParser:
     aliases = [alias for alias, command in COMMANDS_BY_ALIAS.items() if command == name]
     return commands.add_parser(
         name,
@@ -90,12 +112,12 @@ def octal(text: str) -> int:
     return value
 
 
-def _add_app(commands: _Commands[argparse.ArgumentParser]) -> None:
+def _add_app(commands: _Commands[Parser]) -> None:
     parser = _command(commands, "app", "open the app")
     parser.add_argument("wims", nargs="*", metavar="WIM")
 
 
-def _add_info(commands: _Commands[argparse.ArgumentParser]) -> None:
+def _add_info(commands: _Commands[Parser]) -> None:
     parser = _command(commands, "info", "show a WIM's header, images and blobs")
     parser.add_argument("wim", metavar="WIM")
     parser.add_argument("image", nargs="?", metavar="IMAGE", help="1-based index or name")
@@ -105,7 +127,7 @@ def _add_info(commands: _Commands[argparse.ArgumentParser]) -> None:
     _json(parser)
 
 
-def _add_dir(commands: _Commands[argparse.ArgumentParser]) -> None:
+def _add_dir(commands: _Commands[Parser]) -> None:
     parser = _command(commands, "dir", "list the files of an image")
     parser.add_argument("wim", metavar="WIM")
     parser.add_argument("image", nargs="?", metavar="IMAGE", help="1-based index or name")
@@ -116,14 +138,14 @@ def _add_dir(commands: _Commands[argparse.ArgumentParser]) -> None:
     _json(parser)
 
 
-def _add_verify(commands: _Commands[argparse.ArgumentParser]) -> None:
+def _add_verify(commands: _Commands[Parser]) -> None:
     parser = _command(commands, "verify", "check the integrity table and every blob's SHA-1")
     parser.add_argument("wim", metavar="WIM")
     _refs(parser)
     _json(parser)
 
 
-def _add_cat(commands: _Commands[argparse.ArgumentParser]) -> None:
+def _add_cat(commands: _Commands[Parser]) -> None:
     parser = _command(commands, "cat", "write a file of an image to standard output")
     parser.add_argument("wim", metavar="WIM")
     parser.add_argument("image", metavar="IMAGE", help="1-based index or name")
@@ -131,7 +153,7 @@ def _add_cat(commands: _Commands[argparse.ArgumentParser]) -> None:
     _refs(parser)
 
 
-def _add_mount(commands: _Commands[argparse.ArgumentParser]) -> None:
+def _add_mount(commands: _Commands[Parser]) -> None:
     parser = _command(commands, "mount", "mount an image read-only")
     parser.add_argument("wim", metavar="WIM")
     parser.add_argument("where", nargs="+", metavar="[IMAGE] DIR")
@@ -164,12 +186,12 @@ def add_mount_options(parser: argparse.ArgumentParser) -> None:
     _json(parser)
 
 
-def _add_mounts(commands: _Commands[argparse.ArgumentParser]) -> None:
+def _add_mounts(commands: _Commands[Parser]) -> None:
     parser = _command(commands, "mounts", "list the mounts of this machine")
     _json(parser)
 
 
-def _add_unmount(commands: _Commands[argparse.ArgumentParser]) -> None:
+def _add_unmount(commands: _Commands[Parser]) -> None:
     parser = _command(commands, "unmount", "unmount an image")
     parser.add_argument("directory", metavar="DIR")
     parser.add_argument(

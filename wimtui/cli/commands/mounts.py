@@ -1,0 +1,36 @@
+"""`wimtui mounts`: every mount of this machine, and what is left of those that died."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wimtui.cli import output
+from wimtui.service import mounts
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+
+def run(arguments: Namespace) -> int:
+    """List; nothing at all when there is no mount."""
+    found = mounts.list_mounts()
+    if arguments.json:
+        output.as_json([mount.as_json() for mount in found])
+        return 0
+    if not found:
+        return 0
+    rows = [
+        [
+            mount.mount_point,
+            mount.status.value,
+            mount.mode,
+            f"{Path(mount.wim_path).name} [{mount.image_index or '?'}]",
+            mount.image_name,
+            str(mount.pid) if mount.alive else "-",
+            mount.detail,
+        ]
+        for mount in found
+    ]
+    output.table(["MOUNT POINT", "STATUS", "MODE", "WIM", "IMAGE", "PID", ""], rows)
+    return 0
