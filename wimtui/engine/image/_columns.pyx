@@ -160,6 +160,10 @@ cdef class Columns:
         cdef Dentry *row = self.row(dentry)
         return 0 if row.attributes & ATTRIBUTE_REPARSE_POINT else row.group_or_reparse
 
+    def has_side(self, Py_ssize_t dentry):
+        """Return whether it has stream rows, tagged items or a value at 0x54."""
+        return self.row(dentry).side != 0
+
     def unknown_0x54(self, Py_ssize_t dentry):
         cdef Side *side = self.side(self.row(dentry))
         return 0 if side == NULL else side.unknown_0x54

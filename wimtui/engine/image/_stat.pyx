@@ -33,6 +33,14 @@ cdef object time_ns(uint64_t ticks):
     return (min(int(ticks), 0x7FFFFFFFFFFFFFFF) - EPOCH_OFFSET_TICKS) * 100
 
 
+cdef bint is_zero(const uint8_t *sha1) noexcept nogil:
+    cdef int i
+    for i in range(20):
+        if sha1[i]:
+            return False
+    return True
+
+
 cdef const uint8_t *unix_data(Tables *t, const Dentry *row) noexcept nogil:
     """Return the first UNIX data item's 16 bytes, or NULL."""
     cdef Side *side
@@ -106,7 +114,9 @@ cdef class StatTable:
             return self._make(row, ino, 0, 0)
         known = self.sizes[ino].size_plus_one
         if known == 0:
-            return None
+            if row.attributes & ATTRIBUTE_REPARSE_POINT or not is_zero(row.content.sha1):
+                return None
+            known = 1
         return self._make(row, ino, known - 1, self.sizes[ino].blocks)
 
     def plain_sha1(self, Py_ssize_t ino):
