@@ -147,7 +147,7 @@ cdef class LzxCompressor:
         part = min(size, SOFT_MAX_BLOCK + MAX_MATCH)
         e.items_capacity = part + MAX_MATCH
         if e.passes:
-            entries = trees_entries(e.finder.hash3_order, e.finder.hash4_order, size)
+            entries = trees_entries(size)
             e.cache_capacity = CACHE_PER_BYTE * part
             e.cache = <uint32_t *>malloc((e.cache_capacity + CACHE_SLACK) * sizeof(uint32_t))
             e.nodes = <uint64_t *>malloc((part + NODE_SLACK) * sizeof(uint64_t))

@@ -14,7 +14,7 @@ from wimtui.engine.codecs._lzx_parse cimport (
     Encoder, SplitStatistics, block_ends, observe_literal, observe_match, room_at,
 )
 from wimtui.engine.codecs._matchfinder cimport (
-    block_load16, highest_set_bit, match_extent, position_t, trees_advance, trees_reset,
+    MATCH_LENGTH_BITS, MATCH_LENGTH_MASK, block_load16, highest_set_bit, likely_false, lowest_set_bit, match_extent, position_t, trees_advance, trees_reset,
 )
 
 cdef enum:
@@ -29,6 +29,7 @@ cdef enum:
     PROBABILITY_BITS = 24
     UNSEEN_LITERAL_COST = 704
     UNSEEN_ALIGNED_COST = 384
+    LITERAL_ARRIVAL = 1         # as a match of length 1 at R0: the byte is known from the position
     NODE_SLACK = 1024           # nodes past the block's end that its last matches may reach
 
 
@@ -161,29 +162,36 @@ cdef inline uint64_t push_offset(uint64_t queue, uint32_t offset) noexcept nogil
     return queue << OFFSET_BITS | offset
 
 
-cdef inline uint64_t queue_after(uint64_t queue, uint32_t value) noexcept nogil:
-    """Return the queue after a match with this formatted offset."""
-    cdef uint64_t first = queue & OFFSET_MASK, chosen
-    cdef uint32_t shift
-    if value >= 3:
-        return push_offset(queue, value - 2)
-    if value == 0:
-        return queue
-    shift = OFFSET_BITS * value
-    chosen = queue >> shift & OFFSET_MASK
-    return queue ^ (first ^ chosen) ^ (first ^ chosen) << shift
+cdef inline uint64_t swap_offset(uint64_t queue, uint32_t index) noexcept nogil:
+    """Return the queue with the given entry and R0 exchanged."""
+    cdef uint32_t shift = OFFSET_BITS * index
+    cdef uint64_t change = (queue ^ queue >> shift) & OFFSET_MASK
+    return queue ^ change ^ change << shift
 
 
 cdef inline uint64_t arriving_queue(Encoder *e, uint32_t i, uint32_t item) noexcept nogil:
     """Return the queue at node ``i`` that ``item`` leads to."""
-    cdef uint32_t length = item & ITEM_LENGTH_MASK, gap
-    if length == 1:
-        return e.queues[(i - 1) & (QUEUE_RING - 1)]
-    if item & <uint32_t>GAP_FLAG:
-        gap = e.gaps[i]
-        i -= length + 1 + (gap & ITEM_LENGTH_MASK)
-        return push_offset(e.queues[i & (QUEUE_RING - 1)], (gap >> ITEM_LENGTH_BITS) - 2)
-    return queue_after(e.queues[(i - length) & (QUEUE_RING - 1)], item >> ITEM_LENGTH_BITS)
+    cdef uint32_t length = item & ITEM_LENGTH_MASK, value = item >> ITEM_LENGTH_BITS
+    cdef uint64_t queue = e.queues[(i - length) & (QUEUE_RING - 1)]
+    if likely_false(item & <uint32_t>GAP_FLAG):
+        value = e.gaps[i]
+        i -= length + 1 + (value & ITEM_LENGTH_MASK)
+        return push_offset(e.queues[i & (QUEUE_RING - 1)], (value >> ITEM_LENGTH_BITS) - 2)
+    if likely_false(value - 1 < 2):
+        return swap_offset(queue, value)
+    # Explicit matches push, literals and matches at R0 keep: a choice better not left to a branch.
+    if value:
+        return push_offset(queue, value - 2)
+    return queue
+
+
+cdef inline bint may_improve(const uint64_t *farthest, uint64_t least_cost) noexcept nogil:
+    """Return whether a match whose shortest length costs ``least_cost`` may better its farthest node.
+
+    If not, its nearer nodes hardly gain either: leaving the match out saves an eighth of the time for
+    0.1 % of size.
+    """
+    return farthest[0] >> COST_SHIFT > least_cost
 
 
 cdef inline void relax_lengths(
@@ -194,10 +202,18 @@ cdef inline void relax_lengths(
     As the cost sits in the high half, the minimum of two node values is the cheaper arrival.
     """
     cdef uint64_t offer
-    cdef uint32_t length
-    for length in range(first, last + 1):
-        offer = value + (<uint64_t>costs[length - MIN_MATCH] << COST_SHIFT) + length
-        node[length] = offer if offer < node[length] else node[length]
+    cdef const uint64_t *end = node + last
+    node += first
+    costs += first - MIN_MATCH
+    value += first
+    while True:
+        offer = value + (<uint64_t>costs[0] << COST_SHIFT)
+        node[0] = offer if offer < node[0] else node[0]
+        if node == end:
+            return
+        node += 1
+        costs += 1
+        value += 1
 
 
 cdef inline void relax_gap(
@@ -225,21 +241,27 @@ cdef inline uint32_t relax_repeats(
 ) noexcept nogil:
     """Offer the matches at recent offsets; return the first length not offered."""
     cdef const uint8_t *here = e.data + begin + i
-    cdef uint32_t room = room_at(e, begin + i), next_length = MIN_MATCH, k, offset, length
+    cdef uint32_t room = room_at(e, begin + i), next_length = MIN_MATCH, k, length
+    cdef uint32_t prefix
+    cdef uint64_t offset
+    cdef const uint16_t *row
     if room < MIN_MATCH:
         return next_length
+    prefix = block_load16(here)
     for k in range(3):
-        offset = <uint32_t>(queue & OFFSET_MASK)
+        offset = queue & OFFSET_MASK
         queue >>= OFFSET_BITS
-        if block_load16(here) != block_load16(here - offset):
+        if block_load16(here - offset) != prefix:
             continue
         length = match_extent(here, here - offset, MIN_MATCH, room)
-        if length >= next_length:
+        if length < next_length:
+            continue
+        row = e.match_costs + LENGTHS * k
+        if may_improve(e.nodes + i + length, cost + row[next_length - MIN_MATCH]):
             relax_lengths(
-                e.nodes + i, cost << COST_SHIFT | k << ITEM_LENGTH_BITS,
-                e.match_costs + LENGTHS * k, next_length, length,
+                e.nodes + i, cost << COST_SHIFT | k << ITEM_LENGTH_BITS, row, next_length, length
             )
-            next_length = length + 1
+        next_length = length + 1
     return next_length
 
 
@@ -251,6 +273,8 @@ cdef inline void relax_matches(
     cdef uint32_t k, match, length, slot
     cdef uint64_t start_cost
     cdef const uint16_t *row
+    if matches[matches[0]] & MATCH_LENGTH_MASK < next_length:
+        return
     for k in range(1, matches[0] + 1):
         match = matches[k] + EXPLICIT_BIAS
         length = match & ITEM_LENGTH_MASK
@@ -261,11 +285,12 @@ cdef inline void relax_matches(
         start_cost = cost
         if slot >= FIRST_ALIGNED_SLOT:
             start_cost += e.aligned_costs[match >> ITEM_LENGTH_BITS & 7]
-        relax_lengths(
-            e.nodes + i, start_cost << COST_SHIFT | (match & ~<uint32_t>ITEM_LENGTH_MASK),
-            row, next_length, length,
-        )
-        relax_gap(e, begin, i, match, start_cost + row[length - MIN_MATCH])
+        if may_improve(e.nodes + i + length, start_cost + row[next_length - MIN_MATCH]):
+            relax_lengths(
+                e.nodes + i, start_cost << COST_SHIFT | (match & ~<uint32_t>ITEM_LENGTH_MASK),
+                row, next_length, length,
+            )
+            relax_gap(e, begin, i, match, start_cost + row[length - MIN_MATCH])
         next_length = length + 1
 
 
@@ -273,25 +298,26 @@ cdef inline void find_path(Encoder *e, uint32_t begin, uint32_t size) noexcept n
     """Find the cheapest arrival at every byte of the block, from the first to the last."""
     cdef uint64_t *nodes = e.nodes
     cdef const uint32_t *cache = e.cache
-    cdef uint64_t queue, cost, offer
+    cdef uint64_t queue, cost, offer, arrival
     cdef uint32_t i = 0
     memset(nodes, 0xFF, (size + NODE_SLACK) * sizeof(uint64_t))
-    nodes[0] = 0
+    arrival = 0
     queue = e.recent[0] | <uint64_t>e.recent[1] << OFFSET_BITS | <uint64_t>e.recent[2] << 2 * OFFSET_BITS
     while True:
         e.queues[i & (QUEUE_RING - 1)] = queue
         if i == size:
             return
-        cost = nodes[i] >> COST_SHIFT
+        cost = arrival >> COST_SHIFT
         if cache[0]:
             relax_matches(e, begin, i, cost, queue, cache)
         cache += cache[0] + 1
-        offer = e.data[begin + i]
-        offer = (cost + e.literal_costs[offer]) << COST_SHIFT | offer << ITEM_LENGTH_BITS | 1
+        offer = (cost + e.literal_costs[e.data[begin + i]]) << COST_SHIFT | LITERAL_ARRIVAL
         i += 1
-        if offer < nodes[i]:
+        arrival = nodes[i]
+        if offer < arrival:
+            arrival = offer
             nodes[i] = offer
-        queue = arriving_queue(e, i, <uint32_t>nodes[i])
+        queue = arriving_queue(e, i, <uint32_t>arrival)
 
 
 cdef inline uint32_t *follow_path(Encoder *e, uint32_t begin, uint32_t size) noexcept nogil:
@@ -301,7 +327,12 @@ cdef inline uint32_t *follow_path(Encoder *e, uint32_t begin, uint32_t size) noe
     memset(&e.writer.tallies, 0, sizeof(Tallies))
     while i:
         item = <uint32_t>e.nodes[i]
-        if item & <uint32_t>GAP_FLAG:
+        if item == LITERAL_ARRIVAL:
+            i -= 1
+            items -= 1
+            item = e.data[begin + i] << ITEM_LENGTH_BITS | 1
+            items[0] = item
+        elif item & <uint32_t>GAP_FLAG:
             item ^= <uint32_t>GAP_FLAG
             items -= 3
             items[0] = e.gaps[i]

@@ -40,9 +40,10 @@ cdef extern from *:
         return v;
     }
 
+    #define byte_order(v) __builtin_bswap64(v)
     #define block_prefetch(p) __builtin_prefetch(p, 1)
     #define lowest_set_bit(v) ((uint32_t)__builtin_ctzll(v))
-    #define highest_set_bit(v) (31u - (uint32_t)__builtin_clz(v))
+    #define highest_set_bit(v) ((uint32_t)__builtin_clz(v) ^ 31u)
     #define likely_true(c) __builtin_expect(!!(c), 1)
     #define likely_false(c) __builtin_expect(!!(c), 0)
     """
@@ -50,6 +51,7 @@ cdef extern from *:
     uint32_t block_load32(const uint8_t *p) noexcept nogil
     uint64_t block_load64(const uint8_t *p) noexcept nogil
     void block_prefetch(const void *p) noexcept nogil
+    uint64_t byte_order(uint64_t v) noexcept nogil
     uint32_t lowest_set_bit(uint64_t v) noexcept nogil
     uint32_t highest_set_bit(uint32_t v) noexcept nogil
     bint likely_true(bint condition) noexcept nogil
@@ -59,7 +61,12 @@ cdef extern from *:
 cdef enum:
     BLOCK_PADDING = 16
     HASH_MULTIPLIER = 0x1E35A7BD
-    HASH2_ORDER = 12
+    TREE_HASH2_ORDER = 12
+    TREE_HASH3_ORDER = 15
+    TREE_HASH4_ORDER = 16
+    TREE_HEAD3 = 0x1000         # 1 << TREE_HASH2_ORDER
+    TREE_ROOT4 = 0x11000        # TREE_HEAD3 + (2 << TREE_HASH3_ORDER)
+    TREE_CHILD = 0x21000        # TREE_ROOT4 + (1 << TREE_HASH4_ORDER)
     MATCH_LENGTH_BITS = 9       # a found match is packed as offset << 9 | length
     MATCH_LENGTH_MASK = 511
 
@@ -72,7 +79,7 @@ ctypedef fused position_t:
 cdef struct MatchFinder:
     const uint8_t *data         # the block, padded
     void *tables                # position_t[entries]: heads, then chain or tree links
-    uint32_t hash3_order
+    uint32_t hash3_order        # of the chains; the trees have fixed ones
     uint32_t hash4_order
     uint32_t nice               # a match this long ends the search
     uint32_t depth              # candidates tried per position
@@ -187,31 +194,26 @@ cdef inline uint32_t chains_longest(
     return best
 
 
-# ---- Binary trees: position_t head2[2**12], head3[2**hash3_order][2], root4[2**hash4_order], child[block size][2] ----
+# ---- Binary trees: position_t head2[], head3[][2], root4[], then child[block size][2] ----
 
-cdef inline uint64_t trees_heads(uint32_t hash3_order, uint32_t hash4_order) noexcept nogil:
-    return (<uint64_t>1 << HASH2_ORDER) + (<uint64_t>2 << hash3_order) + (<uint64_t>1 << hash4_order)
-
-
-cdef inline uint64_t trees_entries(uint32_t hash3_order, uint32_t hash4_order, uint64_t block_size) noexcept nogil:
-    return trees_heads(hash3_order, hash4_order) + 2 * block_size
+cdef inline uint64_t trees_entries(uint64_t block_size) noexcept nogil:
+    return TREE_CHILD + 2 * block_size
 
 
 cdef inline void trees_hash_ahead(MatchFinder *m, position_t *table, uint32_t pos) noexcept nogil:
+    """Hash the position that comes next and fetch its buckets early."""
     cdef uint32_t prefix = block_load32(m.data + pos)
-    cdef position_t *head3 = table + (1 << HASH2_ORDER)
-    cdef position_t *root4 = head3 + (<uint64_t>2 << m.hash3_order)
-    m.hash2 = ((prefix & 0xFFFF) * <uint32_t>HASH_MULTIPLIER) >> (32 - HASH2_ORDER)
-    m.hash3 = ((prefix & 0xFFFFFF) * <uint32_t>HASH_MULTIPLIER) >> (32 - m.hash3_order)
-    m.hash4 = (prefix * <uint32_t>HASH_MULTIPLIER) >> (32 - m.hash4_order)
+    m.hash2 = ((prefix & 0xFFFF) * <uint32_t>HASH_MULTIPLIER) >> (32 - TREE_HASH2_ORDER)
+    m.hash3 = ((prefix & 0xFFFFFF) * <uint32_t>HASH_MULTIPLIER) >> (32 - TREE_HASH3_ORDER)
+    m.hash4 = (prefix * <uint32_t>HASH_MULTIPLIER) >> (32 - TREE_HASH4_ORDER)
     block_prefetch(table + m.hash2)
-    block_prefetch(head3 + 2 * m.hash3)
-    block_prefetch(root4 + m.hash4)
+    block_prefetch(table + TREE_HEAD3 + 2 * m.hash3)
+    block_prefetch(table + TREE_ROOT4 + m.hash4)
 
 
 cdef inline void trees_reset(MatchFinder *m, position_t *table) noexcept nogil:
     """Forget the previous block; ``m.data`` is the block to come."""
-    memset(table, 0, trees_heads(m.hash3_order, m.hash4_order) * sizeof(position_t))
+    memset(table, 0, TREE_CHILD * sizeof(position_t))
     trees_hash_ahead(m, table, 0)
 
 
@@ -220,7 +222,7 @@ cdef inline uint32_t *trees_short(
 ) noexcept nogil:
     """Enter ``pos`` in the tables for 2 and 3 bytes and record the nearest matches of these lengths."""
     cdef const uint8_t *here = m.data + pos
-    cdef position_t *head3 = table + (1 << HASH2_ORDER)
+    cdef position_t *head3 = table + TREE_HEAD3 + 2 * m.hash3
     cdef uint32_t prefix, near, far
     if pairs:
         near = table[m.hash2]
@@ -228,7 +230,6 @@ cdef inline uint32_t *trees_short(
         if record and near and block_load16(m.data + near) == block_load16(here):
             found[0] = (pos - near) << MATCH_LENGTH_BITS | 2
             found += 1
-    head3 += 2 * m.hash3
     near = head3[0]
     far = head3[1]
     head3[0] = <position_t>pos
@@ -253,14 +254,15 @@ cdef inline uint32_t *trees_advance(
     At most ``depth + 2`` matches, of strictly increasing length up to ``max_length`` (<= 511), packed as
     offset << 9 | length. ``pairs`` includes matches of two bytes. Without ``record`` nothing is written.
     """
-    cdef position_t *root4 = table + (1 << HASH2_ORDER) + (<uint64_t>2 << m.hash3_order)
-    cdef position_t *child = root4 + (<uint64_t>1 << m.hash4_order)
+    cdef position_t *root4 = table + TREE_ROOT4
+    cdef position_t *child = table + TREE_CHILD
     cdef position_t *smaller = child + 2 * <uint64_t>pos
     cdef position_t *greater = smaller + 1
     cdef const uint8_t *here = m.data + pos
     cdef const uint8_t *there
     cdef uint32_t node = root4[m.hash4], depth = m.depth
     cdef uint32_t length = 0, best = 3, nice, length_smaller = 0, length_greater = 0
+    cdef uint64_t ahead, behind
     root4[m.hash4] = <position_t>pos
     if max_length < 5:
         smaller[0] = 0
@@ -274,18 +276,26 @@ cdef inline uint32_t *trees_advance(
         max_length = nice
     while node and depth:
         there = m.data + node
-        if there[length] == here[length]:
-            length = match_extent(here, there, length + 1, max_length)
-            if length > best:
-                best = length
-                if record:
-                    found[0] = (pos - node) << MATCH_LENGTH_BITS | length
-                    found += 1
-                if length >= nice:
-                    smaller[0] = child[2 * <uint64_t>node]
-                    greater[0] = child[2 * <uint64_t>node + 1]
-                    return found
-        if there[length] < here[length]:
+        ahead = block_load64(here + length)
+        behind = block_load64(there + length)
+        if likely_true(ahead != behind):
+            length += lowest_set_bit(ahead ^ behind) >> 3
+        else:
+            length = match_extent(here, there, length + 8, max_length)
+            ahead = block_load64(here + length)
+            behind = block_load64(there + length)
+        if length > best:
+            if length > max_length:
+                length = max_length
+            best = length
+            if record:
+                found[0] = (pos - node) << MATCH_LENGTH_BITS | length
+                found += 1
+            if length >= nice:
+                smaller[0] = child[2 * <uint64_t>node]
+                greater[0] = child[2 * <uint64_t>node + 1]
+                return found
+        if byte_order(behind) < byte_order(ahead):
             smaller[0] = <position_t>node
             smaller = child + 2 * <uint64_t>node + 1
             node = smaller[0]

@@ -398,7 +398,7 @@ cdef class XpressCompressor:
         e.finder.hash3_order = 15 if size > 8192 else 12
         e.finder.hash4_order = 16 if size > 16384 else 13
         if e.parser == OPTIMAL:
-            entries = trees_entries(e.finder.hash3_order, e.finder.hash4_order, size)
+            entries = trees_entries(size)
             e.cache = <uint32_t *>malloc((CACHE_PER_BYTE * size + size + CACHE_SLACK) * sizeof(uint32_t))
             e.cost_to_end = <uint32_t *>malloc((size + 1) * sizeof(uint32_t))
             e.choices = <uint32_t *>malloc(size * sizeof(uint32_t))
