@@ -51,11 +51,7 @@ def _plain(value: Any) -> Any:
 def facts(rows: Iterable[tuple[str, object]], width: int) -> None:
     """Write ``Label:  value`` lines, values starting in column ``width``."""
     for label, value in rows:
-        line(
-            f"{label + ':':<{width}}{value}".rstrip()
-            if value == ""
-            else f"{label + ':':<{width}}{value}"
-        )
+        line(f"{label + ':':<{width}}{value}")
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
