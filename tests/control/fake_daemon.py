@@ -10,7 +10,6 @@ import os
 import select
 import signal
 import sys
-from pathlib import Path
 from typing import Any
 
 from wimtui.control.bulk import BulkFolder
@@ -153,7 +152,7 @@ def main() -> None:
         startup.failed(18, "no image 7", hint="there are 3")
         sys.exit(18)
     if start == "silent":
-        Path(options["pid_file"]).write_text(str(os.getpid()), encoding="ascii")
+        startup.progress(str(os.getpid()))
         signal.pause()
     if start == "rubbish":
         os.write(int(sys.argv[sys.argv.index("--report-fd") + 1]), b"what?\n")

@@ -135,7 +135,8 @@ FILL = """
     resource.setrlimit(resource.{limit}, ({value}, {value}))
     try:
         while len(queues) < 200:
-            queues.append(ReceiveQueue.create("/wimtui.%d.c.%d.0.%08x" % (uid, os.getpid(), len(queues))))
+            name = "/wimtui.%d.c.%d.0.%08x" % (uid, os.getpid(), len(queues))
+            queues.append(ReceiveQueue.create(name))
     except QueueLimitError as error:
         print(len(queues), error)
     finally:

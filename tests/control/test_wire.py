@@ -55,15 +55,14 @@ def values_of(kind: Any) -> st.SearchStrategy[Any]:
 
 
 def messages() -> st.SearchStrategy[Message]:
-    return st.one_of(
-        st.builds(
+    return st.sampled_from(list(MESSAGE_TYPES.values())).flatmap(
+        lambda kind: st.builds(
             kind,
             **{
                 field.name: values_of(get_type_hints(kind)[field.name])
                 for field in dataclasses.fields(kind)
             },
         )
-        for kind in MESSAGE_TYPES.values()
     )
 
 

@@ -92,6 +92,8 @@ class DaemonClient:
         self._send(encode(envelope), deadline)
         while True:
             answer = self._receive(deadline)
+            if answer is None and time.monotonic() < deadline:
+                raise _interrupted(message)
             if answer is None:
                 raise self._timed_out(f"did not answer {message.TYPE!r}", timeout_s)
             if isinstance(answer.message, Reply) and answer.request_id == self._request_id:
@@ -133,7 +135,7 @@ class DaemonClient:
         while True:
             envelope = self._events.popleft() if self._events else self._receive(None)
             if envelope is None:
-                raise ControlTimeoutError(f"the wait for {message.TYPE!r} was interrupted")
+                raise _interrupted(message)
             event = envelope.message
             if isinstance(event, Event) and on_event is not None:
                 on_event(event)
@@ -266,3 +268,7 @@ class DaemonClient:
             f"the mount's daemon (process {self._record.entry.pid}) {what} within {timeout_s:g} s",
             path=self._record.entry.mount_point,
         )
+
+
+def _interrupted(message: Request) -> ControlTimeoutError:
+    return ControlTimeoutError(f"the wait for {message.TYPE!r} was interrupted")
