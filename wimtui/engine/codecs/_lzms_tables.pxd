@@ -40,9 +40,9 @@ cdef inline void fill_slots(
     uint32_t *base, uint8_t *extra, const uint8_t *runs, uint32_t run_count
 ) noexcept nogil:
     """Lay out ``runs[x]`` slots of x extra bits each, then the last slot, which has 30."""
-    cdef uint32_t bits, index, slot = 0, value = 1
+    cdef uint32_t bits, _index, slot = 0, value = 1
     for bits in range(run_count):
-        for index in range(runs[bits]):
+        for _index in range(runs[bits]):
             base[slot] = value
             extra[slot] = <uint8_t>bits
             value += <uint32_t>1 << bits
