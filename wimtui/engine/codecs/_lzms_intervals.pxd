@@ -11,6 +11,7 @@
 # A window is at most 2**26 bytes, which leaves 6 bits for the lcp. Longer texts are searched one window after another.
 
 from libc.stdint cimport uint8_t, uint32_t
+from libc.string cimport memset
 
 from wimtui.engine.codecs._lzms_suffix_array cimport sort_suffixes
 from wimtui.engine.codecs._matchfinder cimport block_prefetch
@@ -24,6 +25,8 @@ cdef enum:
     SHORTEST_MATCH = 2
     BYTE_LETTERS = 256
     LOOK_AHEAD = 16
+    ASKED = 32
+    CACHED_SIZE = 1 << 18
 
 
 cdef struct Match:
@@ -35,6 +38,8 @@ cdef struct IntervalFinder:
     uint32_t *intervals         # window size words
     uint32_t *positions         # 1.25 * window size + 512 words, the excess for sorting only
     uint32_t size               # of the window
+    uint32_t first_position     # index of positions[0] seen from intervals[0]
+    uint32_t asked[ASKED]
     uint32_t next               # position in the window of the next query
 
 
@@ -102,20 +107,32 @@ cdef inline void load_window(
     """Index text[0..size); matches of up to ``nice`` bytes will be found inside it."""
     f.size = size
     f.next = 0
+    f.first_position = <uint32_t>(f.positions - f.intervals)
+    memset(f.asked, 0, sizeof(f.asked))
     sort_suffixes(text, size, BYTE_LETTERS, f.intervals, f.positions)
     measure_prefixes(f, text, nice)
     link_intervals(f)
 
 
-cdef inline void ask_ahead(const IntervalFinder *f, uint32_t position) noexcept nogil:
-    """Have the words that the coming queries depend on brought in, a level a position."""
-    if position + 12 < f.size:
-        block_prefetch(f.positions + position + 12)
-        block_prefetch(f.intervals + (f.positions[position + 8] & <uint32_t>POSITION_MASK))
-        block_prefetch(f.intervals + (
-            f.intervals[f.positions[position + 4] & <uint32_t>POSITION_MASK]
-            & <uint32_t>POSITION_MASK
-        ))
+cdef inline void ask_deeper(IntervalFinder *f, uint32_t position) noexcept nogil:
+    """Have the word brought in that a coming query reads next, by what it has read so far."""
+    cdef uint32_t *asked = f.asked + position % ASKED
+    cdef uint32_t word = f.intervals[asked[0]]
+    asked[0] = (word & <uint32_t>POSITION_MASK) + (0 if word > <uint32_t>POSITION_MASK else f.first_position)
+    block_prefetch(f.intervals + asked[0])
+
+
+cdef inline void ask_ahead(IntervalFinder *f, uint32_t position) noexcept nogil:
+    if f.size <= CACHED_SIZE or position + 24 >= f.size:
+        return
+    f.asked[(position + 24) % ASKED] = f.first_position + position + 24
+    block_prefetch(f.positions + position + 24)
+    ask_deeper(f, position + 19)
+    ask_deeper(f, position + 15)
+    ask_deeper(f, position + 11)
+    ask_deeper(f, position + 8)
+    ask_deeper(f, position + 5)
+    ask_deeper(f, position + 2)
 
 
 cdef inline uint32_t next_matches(IntervalFinder *f, Match *matches) noexcept nogil:

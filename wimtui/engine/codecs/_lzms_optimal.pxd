@@ -24,13 +24,14 @@ from wimtui.engine.codecs._lzms_intervals cimport (
 from wimtui.engine.codecs._lzms_tables cimport (
     DELTA_STATES, LZ_STATES, MAIN_STATES, MATCH_STATES, REPEAT_STATES,
 )
-from wimtui.engine.codecs._matchfinder cimport block_load16, match_extent
+from wimtui.engine.codecs._matchfinder cimport block_load16, block_prefetch, match_extent
 
 
 cdef enum:
     SEGMENT_SIZE = 2048
     NODES = SEGMENT_SIZE + 2 * LONGEST_MATCH + 2
     UNREACHED = 0x7FFFFFFF
+    BATCH_SIZE = 32             # positions whose matches are found ahead of the parser
     DELTA_RAW_MASK = (1 << DELTA_RAW_BITS) - 1
 
 
@@ -56,7 +57,6 @@ cdef struct Parser:
     const uint8_t *text
     uint32_t size
     uint32_t start              # of the segment
-    uint32_t window             # start of the window in the finder
     uint32_t nice               # length taken at once
     bint delta_matches
     bint match_gaps             # search match + literal + repeat 0
@@ -65,7 +65,11 @@ cdef struct Parser:
     uint32_t reached            # furthest node with an arrival
     IntervalFinder finder
     DeltaFinder delta_finder
-    Match matches[LONGEST_MATCH]
+    uint32_t batch_start        # position of the first one queried ahead
+    uint32_t batch_size
+    uint32_t ends[BATCH_SIZE + 1]
+    Match found[BATCH_SIZE * LONGEST_MATCH]
+    const Match *matches        # of this node
     DeltaMatch deltas[DELTA_POWERS]
     Item taken                  # the long match that ends the segment
     uint32_t costs[NODES]
@@ -74,16 +78,35 @@ cdef struct Parser:
     Item items[NODES]           # the path, last item first
 
 
-cdef inline uint32_t query_matches(Parser *s, Match *matches) noexcept nogil:
-    """Advance the match finder by a position, onto the next window where one ends."""
-    cdef uint32_t size
+cdef inline void fill_batch(Parser *s, uint32_t position) noexcept nogil:
+    """Query the positions to come, in the next window where one ends, and ask for what they match."""
+    cdef uint32_t i, size, found
+    cdef const Match *matches
     if s.finder.next == s.finder.size:
-        s.window += s.finder.size
-        size = s.size - s.window
+        size = s.size - position
         if size > WINDOW_SIZE_MAX:
             size = WINDOW_SIZE_MAX
-        load_window(&s.finder, s.text + s.window, size, s.nice)
-    return next_matches(&s.finder, matches)
+        load_window(&s.finder, s.text + position, size, s.nice)
+    size = s.finder.size - s.finder.next
+    s.batch_start = position
+    s.batch_size = size if size < BATCH_SIZE else BATCH_SIZE
+    s.ends[0] = 0
+    for i in range(s.batch_size):
+        matches = s.found + s.ends[i]
+        found = next_matches(&s.finder, s.found + s.ends[i])
+        s.ends[i + 1] = s.ends[i] + found
+        if found:
+            block_prefetch(s.text + position + i + matches[0].length - matches[0].offset)
+
+
+cdef inline uint32_t query_matches(Parser *s, uint32_t position) noexcept nogil:
+    """Point s.matches at the explicit matches of a position, longest first; return how many."""
+    cdef uint32_t i = position - s.batch_start
+    if i == s.batch_size:
+        fill_batch(s, position)
+        i = 0
+    s.matches = s.found + s.ends[i]
+    return s.ends[i + 1] - s.ends[i]
 
 
 cdef inline void reach(Parser *s, uint32_t node) noexcept nogil:
@@ -339,7 +362,7 @@ cdef inline bint search_node(Parser *s, uint32_t node) noexcept nogil:
     cdef uint32_t limit = s.size - position, found, found_deltas = 0, cost
     if limit > s.nice:
         limit = s.nice
-    found = query_matches(s, s.matches)
+    found = query_matches(s, position)
     if s.delta_matches:
         found_deltas = next_delta_matches(&s.delta_finder, s.text, position, limit, s.deltas)
     cost = s.costs[node] + s.model.main[s.states[node].main].cost[1]
@@ -405,7 +428,7 @@ cdef inline void put_path(Parser *s, uint32_t node) noexcept nogil:
 cdef inline void pass_over(Parser *s, uint32_t position, uint32_t end) noexcept nogil:
     """Register positions inside a match."""
     while position < end:
-        query_matches(s, NULL)
+        query_matches(s, position)
         if s.delta_matches:
             next_delta_matches(&s.delta_finder, s.text, position, s.size - position, NULL)
         position += 1
@@ -438,9 +461,10 @@ cdef inline void parse_segment(Parser *s) noexcept nogil:
 cdef inline void parse_optimally(Parser *s) noexcept nogil:
     """Encode the text; stops early where the model finds its output full."""
     s.start = 0
-    s.window = 0
     s.finder.size = 0
     s.finder.next = 0
+    s.batch_start = 0
+    s.batch_size = 0
     if s.delta_matches:
         start_deltas(&s.delta_finder, s.size)
     while s.start < s.size and not s.model.full:
