@@ -51,16 +51,19 @@ def snapshot(root: Path, *, owners: bool = False) -> tuple[dict[str, Node], set[
 
 def _node(root: Path, path: Path, info: os.stat_result, owners: bool) -> Node:
     content = ""
+    size = 0 if stat.S_ISDIR(info.st_mode) else info.st_size
     if stat.S_ISREG(info.st_mode):
         content = _digest(path)
     elif stat.S_ISLNK(info.st_mode):
         target = os.readlink(path)
+        assert size == len(os.fsencode(target))
         content = target.replace(str(root), "<root>", 1) if target.startswith(str(root)) else target
+        size = len(content)
     owner = (info.st_mode, info.st_uid, info.st_gid, info.st_rdev) if owners else ()
     directory = stat.S_ISDIR(info.st_mode)
     return Node(
         kind=stat.filemode(info.st_mode)[0],
-        size=0 if directory else info.st_size,
+        size=size,
         mtime_ns=info.st_mtime_ns,
         nlink=0 if directory else info.st_nlink,
         content=content,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
+from io import TextIOWrapper
 from typing import TYPE_CHECKING
 
 from wimtui import logs
@@ -19,6 +20,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = build_parser()
     parsed = parser.parse_args(with_command(sys.argv[1:] if arguments is None else arguments))
     name = COMMANDS_BY_ALIAS.get(parsed.command, parsed.command)
+    # Names that are no Unicode come out as the bytes they are in the image.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="surrogateescape")
     with diagnostics.reported():
         logs.set_up_cli()
         # One module a command, loaded when it is the one: start-up stays at 50 ms.

@@ -8,11 +8,14 @@ import sys
 import time
 from dataclasses import asdict, is_dataclass
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import humanize
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    from _typeshed import DataclassInstance
 
     from wimtui.engine.progress import Progress
 
@@ -30,12 +33,17 @@ def raw(data: bytes) -> None:
 
 def as_json(value: Any) -> None:
     """Write a value as one JSON document."""
-    sys.stdout.write(json.dumps(value, indent=2, default=_plain, ensure_ascii=False) + "\n")
+    sys.stdout.write(json.dumps(value, indent=2, default=_plain) + "\n")
 
 
 def json_line(value: Any) -> None:
     """Write a value as JSON on a line of its own."""
-    sys.stdout.write(json.dumps(value, default=_plain, ensure_ascii=False) + "\n")
+    sys.stdout.write(json.dumps(value, default=_plain) + "\n")
+
+
+def fields(value: DataclassInstance) -> dict[str, Any]:
+    """Return the fields of a dataclass, to be completed or replaced before they are written."""
+    return asdict(value)
 
 
 def _plain(value: Any) -> Any:
@@ -45,6 +53,8 @@ def _plain(value: Any) -> Any:
         return value.hex()
     if isinstance(value, (set, frozenset, tuple)):
         return list(value)
+    if isinstance(value, UUID):
+        return str(value)
     raise TypeError(f"{type(value).__name__} has no JSON form")
 
 

@@ -7,18 +7,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wimtui.engine.archive import Archive, ArchiveOptions
-from wimtui.engine.container.flags import HeaderFlag
+from wimtui.engine.container.flags import HeaderFlag, ResourceFlag
 from wimtui.engine.container.header import MAGIC, PIPABLE_MAGIC
 from wimtui.engine.container.xml_data import ImageInfo, WindowsInfo
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from wimtui.engine.container.blob_store import BlobInfo
     from wimtui.engine.container.header import Header
 
 __all__ = [
     "ArchiveFacts", "ArchiveOptions", "BlobFacts", "HeaderFacts", "ImageInfo", "ResourceFacts",
-    "WindowsInfo", "archive_facts", "blob_facts", "header_facts", "inspect_archive", "open_archive",
+    "WindowsInfo", "archive_facts", "blob_facts", "blob_of", "header_facts", "inspect_archive",
+    "open_archive",
 ]  # fmt: skip
 
 _CODEC_NAMES = ("None", "XPRESS", "LZX", "LZMS")
@@ -177,20 +179,38 @@ def header_facts(archive: Archive) -> HeaderFacts:
     )
 
 
+_FLAGS_SHOWN = (
+    ResourceFlag.COMPRESSED,
+    ResourceFlag.METADATA,
+    ResourceFlag.FREE,
+    ResourceFlag.SPANNED,
+    ResourceFlag.SOLID,
+)
+
+
 def blob_facts(archive: Archive) -> Iterator[BlobFacts]:
     """Yield every blob, metadata resources first."""
-    for blob in archive.blobs.blobs():
-        solid = blob.solid
-        yield BlobFacts(
-            sha1=blob.sha1.hex(),
-            uncompressed_size=blob.uncompressed_size,
-            stored_size=blob.stored_size,
-            offset_in_wim=blob.offset,
-            part_number=blob.part_number,
-            reference_count=blob.reference_count,
-            flags=tuple(flag.name or "" for flag in type(blob.flags) if flag and flag & blob.flags),
-            solid_uncompressed_size=None if solid is None else solid.uncompressed_size,
-            solid_stored_size=None if solid is None else solid.size_in_wim,
-            solid_offset_in_wim=None if solid is None else solid.offset_in_wim,
-            offset_in_solid=None if solid is None else blob.offset_in_resource,
-        )
+    return map(_blob_facts, archive.blobs.blobs())
+
+
+def blob_of(archive: Archive, sha1: bytes) -> BlobFacts:
+    """Return the facts of one blob; all zero for an empty stream or a missing blob."""
+    found = archive.blobs.describe(sha1)
+    return BlobFacts(sha1.hex(), 0, 0, 0, 0, 0, ()) if found is None else _blob_facts(found)
+
+
+def _blob_facts(blob: BlobInfo) -> BlobFacts:
+    solid = blob.solid
+    return BlobFacts(
+        sha1=blob.sha1.hex(),
+        uncompressed_size=blob.uncompressed_size,
+        stored_size=blob.stored_size,
+        offset_in_wim=blob.offset,
+        part_number=blob.part_number,
+        reference_count=blob.reference_count,
+        flags=tuple(flag.name or "" for flag in _FLAGS_SHOWN if flag & blob.flags),
+        solid_uncompressed_size=None if solid is None else solid.uncompressed_size,
+        solid_stored_size=None if solid is None else solid.size_in_wim,
+        solid_offset_in_wim=None if solid is None else solid.offset_in_wim,
+        offset_in_solid=None if solid is None else blob.offset_in_resource,
+    )
