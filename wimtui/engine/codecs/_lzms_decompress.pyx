@@ -237,10 +237,10 @@ cdef inline void init_history(History *history) noexcept nogil:
 
 
 cdef inline Status check_match(const Match *match, size_t block_size) noexcept nogil:
-    if unlikely(match.length > block_size - match.position):
-        return PAST_END
     if unlikely(match.offset + match.span > match.position):
         return BEFORE_START
+    if unlikely(match.length > block_size - match.position):
+        return PAST_END
     return DECODED
 
 
