@@ -10,14 +10,18 @@ from wimtui.engine.codecs._matchfinder cimport highest_set_bit
 cdef extern from *:
     """
     #include <stdint.h>
+    #include <string.h>
 
-    /* The top four 16-bit units of v, most significant unit first, as little-endian bytes. */
+    /* The four 16-bit units of v, most significant unit first, as little-endian bytes. */
     static inline void store_four_units(uint8_t *p, uint64_t v)
     {
-        for (int i = 0; i < 4; i++) {
-            p[2 * i] = (uint8_t)(v >> (48 - 16 * i));
-            p[2 * i + 1] = (uint8_t)(v >> (56 - 16 * i));
-        }
+        const uint64_t low = 0x0000FFFF0000FFFFull;
+        v = (v & low) << 16 | (v >> 16 & low);
+        v = v << 32 | v >> 32;
+    #if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+        v = __builtin_bswap64(v);
+    #endif
+        memcpy(p, &v, 8);
     }
     """
     void store_four_units(uint8_t *p, uint64_t v) noexcept nogil

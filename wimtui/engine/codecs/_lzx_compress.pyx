@@ -19,7 +19,7 @@ from wimtui.engine.codecs._lzx_block cimport (
 from wimtui.engine.codecs._lzx_optimal cimport LENGTHS, NODE_SLACK, QUEUE_RING, encode_optimal
 from wimtui.engine.codecs._lzx_parse cimport SOFT_MAX_BLOCK, Encoder, encode_lazy
 from wimtui.engine.codecs._matchfinder cimport (
-    BLOCK_PADDING, block_load32, chains_entries, trees_entries,
+    BLOCK_PADDING, block_load32, chains_entries, chains_place, trees_entries,
 )
 
 cdef enum:
@@ -29,6 +29,8 @@ cdef enum:
     CACHE_PER_BYTE = 5              # cached words a position, on average
     CACHE_SLACK = 1024              # beyond the limit: one search and the skipping of its match
     LAZY_MAX_LEVEL = 34
+    CHAIN_HASH3_ORDER = 15
+    CHAIN_HASH4_ORDER = 16
 
 
 cdef void translate_calls(uint8_t *data, uint32_t size) noexcept nogil:
@@ -129,8 +131,6 @@ cdef class LzxCompressor:
     cdef void _choose_effort(self):
         cdef Encoder *e = self._encoder
         cdef uint32_t level = self.level, i
-        e.finder.hash3_order = 15
-        e.finder.hash4_order = 16
         if level <= LAZY_MAX_LEVEL:
             e.finder.depth = 3 * level
             e.finder.nice = max(4, 4 * level)
@@ -157,7 +157,7 @@ cdef class LzxCompressor:
             if not (e.cache and e.nodes and e.gaps and e.queues and e.match_costs):
                 raise MemoryError
         else:
-            entries = chains_entries(e.finder.hash3_order, e.finder.hash4_order, size)
+            entries = chains_entries(CHAIN_HASH3_ORDER, CHAIN_HASH4_ORDER, size)
         entries *= sizeof(uint16_t) if e.writer.order <= 16 else sizeof(uint32_t)
         e.finder.tables = malloc(entries)
         e.items = <uint32_t *>malloc(e.items_capacity * sizeof(uint32_t))
@@ -165,6 +165,10 @@ cdef class LzxCompressor:
         e.writer.out.data = <uint8_t *>malloc(size + HEADER_SLACK)
         if not (e.finder.tables and e.items and e.data and e.writer.out.data):
             raise MemoryError
+        if e.passes == 0 and e.writer.order <= 16:
+            chains_place(&e.finder, <uint16_t *>e.finder.tables, CHAIN_HASH3_ORDER, CHAIN_HASH4_ORDER)
+        elif e.passes == 0:
+            chains_place(&e.finder, <uint32_t *>e.finder.tables, CHAIN_HASH3_ORDER, CHAIN_HASH4_ORDER)
         e.finder.data = e.data
         return 0
 

@@ -79,8 +79,10 @@ ctypedef fused position_t:
 cdef struct MatchFinder:
     const uint8_t *data         # the block, padded
     void *tables                # position_t[entries]: heads, then chain or tree links
-    uint32_t hash3_order        # of the chains; the trees have fixed ones
-    uint32_t hash4_order
+    void *head4                 # of the chains, inside tables; the trees have fixed places
+    void *links
+    uint32_t hash3_shift
+    uint32_t hash4_shift
     uint32_t nice               # a match this long ends the search
     uint32_t depth              # candidates tried per position
     uint32_t hash2              # hashes of the position that comes next
@@ -102,38 +104,49 @@ cdef inline uint32_t match_extent(
     return max_length
 
 
-cdef inline void hash_ahead(MatchFinder *m, position_t *head3, position_t *head4, uint32_t pos) noexcept nogil:
-    """Hash the position that comes next and fetch its buckets early."""
-    cdef uint32_t prefix = block_load32(m.data + pos)
-    m.hash3 = ((prefix & 0xFFFFFF) * <uint32_t>HASH_MULTIPLIER) >> (32 - m.hash3_order)
-    m.hash4 = (prefix * <uint32_t>HASH_MULTIPLIER) >> (32 - m.hash4_order)
-    block_prefetch(head3 + m.hash3)
-    block_prefetch(head4 + m.hash4)
-
-
-# ---- Hash chains: position_t head3[2**hash3_order], head4[2**hash4_order], next[block size] ----
+# ---- Hash chains: position_t head3[], head4[], then next[block size] ----
 
 cdef inline uint64_t chains_entries(uint32_t hash3_order, uint32_t hash4_order, uint64_t block_size) noexcept nogil:
     return (<uint64_t>1 << hash3_order) + (<uint64_t>1 << hash4_order) + block_size
 
 
+cdef inline void chains_place(
+    MatchFinder *m, position_t *table, uint32_t hash3_order, uint32_t hash4_order
+) noexcept nogil:
+    """Lay the chains out in ``table``, which has room for ``chains_entries`` positions."""
+    m.tables = table
+    m.head4 = table + (<uint64_t>1 << hash3_order)
+    m.links = <position_t *>m.head4 + (<uint64_t>1 << hash4_order)
+    m.hash3_shift = 32 - hash3_order
+    m.hash4_shift = 32 - hash4_order
+
+
+cdef inline void chains_hash_ahead(MatchFinder *m, position_t *table, uint32_t pos) noexcept nogil:
+    """Hash the position that comes next and fetch its buckets early."""
+    cdef uint32_t prefix = block_load32(m.data + pos)
+    m.hash3 = ((prefix & 0xFFFFFF) * <uint32_t>HASH_MULTIPLIER) >> m.hash3_shift
+    m.hash4 = (prefix * <uint32_t>HASH_MULTIPLIER) >> m.hash4_shift
+    block_prefetch(table + m.hash3)
+    block_prefetch(<position_t *>m.head4 + m.hash4)
+
+
 cdef inline void chains_reset(MatchFinder *m, position_t *table) noexcept nogil:
     """Forget the previous block; ``m.data`` is the block to come."""
-    memset(table, 0, ((<uint64_t>1 << m.hash3_order) + (<uint64_t>1 << m.hash4_order)) * sizeof(position_t))
-    hash_ahead(m, table, table + (<uint64_t>1 << m.hash3_order), 0)
+    memset(table, 0, (<position_t *>m.links - table) * sizeof(position_t))
+    chains_hash_ahead(m, table, 0)
 
 
 cdef inline void chains_skip(MatchFinder *m, position_t *table, uint32_t pos, uint32_t count) noexcept nogil:
     """Enter the positions ``pos .. pos + count - 1`` without searching."""
-    cdef position_t *head4 = table + (<uint64_t>1 << m.hash3_order)
-    cdef position_t *links = head4 + (<uint64_t>1 << m.hash4_order)
+    cdef position_t *head4 = <position_t *>m.head4
+    cdef position_t *links = <position_t *>m.links
     cdef uint32_t end = pos + count
     while pos < end:
         table[m.hash3] = <position_t>pos
         links[pos] = head4[m.hash4]
         head4[m.hash4] = <position_t>pos
         pos += 1
-        hash_ahead(m, table, head4, pos)
+        chains_hash_ahead(m, table, pos)
 
 
 cdef inline uint32_t chains_longest(
@@ -146,14 +159,14 @@ cdef inline uint32_t chains_longest(
     """
     cdef const uint8_t *here = m.data + pos
     cdef const uint8_t *there
-    cdef position_t *head4 = table + (<uint64_t>1 << m.hash3_order)
-    cdef position_t *links = head4 + (<uint64_t>1 << m.hash4_order)
+    cdef position_t *head4 = <position_t *>m.head4
+    cdef position_t *links = <position_t *>m.links
     cdef uint32_t near3 = table[m.hash3], node = head4[m.hash4]
     cdef uint32_t prefix = block_load32(here), nice, length
     table[m.hash3] = <position_t>pos
     head4[m.hash4] = <position_t>pos
     links[pos] = <position_t>node
-    hash_ahead(m, table, head4, pos + 1)
+    chains_hash_ahead(m, table, pos + 1)
     if max_length < 4 or best >= max_length:
         return best
     nice = m.nice if m.nice < max_length else max_length

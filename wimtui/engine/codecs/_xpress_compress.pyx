@@ -14,7 +14,7 @@ from libc.string cimport memcpy, memset
 from wimtui.engine.codecs._huffman_code cimport make_code_lengths, make_codewords
 from wimtui.engine.codecs._matchfinder cimport (
     BLOCK_PADDING, MATCH_LENGTH_BITS, MATCH_LENGTH_MASK, MatchFinder, chains_entries,
-    chains_longest, chains_reset, chains_skip, highest_set_bit, match_extent, trees_advance,
+    chains_longest, chains_place, chains_reset, chains_skip, highest_set_bit, match_extent, trees_advance,
     trees_entries, trees_reset,
 )
 
@@ -55,14 +55,14 @@ cdef struct Encoder:
     uint16_t codewords[SYMBOLS]
 
 
-cdef inline void put_literal(Encoder *e, uint32_t pos) noexcept nogil:
+cdef inline uint64_t *put_literal(Encoder *e, uint64_t *item, uint32_t pos) noexcept nogil:
     cdef uint8_t byte = e.block[pos]
-    e.items[e.item_count] = byte
-    e.item_count += 1
+    item[0] = byte
     e.frequencies[byte] += 1
+    return item + 1
 
 
-cdef inline void put_match(Encoder *e, uint32_t length, uint32_t offset) noexcept nogil:
+cdef inline uint64_t *put_match(Encoder *e, uint64_t *item, uint32_t length, uint32_t offset) noexcept nogil:
     cdef uint32_t adjusted = length - MIN_MATCH
     cdef uint32_t log2_offset = highest_set_bit(offset)
     cdef uint32_t symbol = 256 + (log2_offset << 4)
@@ -70,10 +70,10 @@ cdef inline void put_match(Encoder *e, uint32_t length, uint32_t offset) noexcep
     if adjusted >= LONG_HEADER + 255:
         e.long_lengths += 1
     e.frequencies[symbol] += 1
-    e.items[e.item_count] = (
+    item[0] = (
         symbol | <uint64_t>adjusted << 16 | <uint64_t>(offset ^ (<uint32_t>1 << log2_offset)) << 32
     )
-    e.item_count += 1
+    return item + 1
 
 
 cdef void parse_chains(Encoder *e, bint lazy) noexcept nogil:
@@ -83,11 +83,12 @@ cdef void parse_chains(Encoder *e, bint lazy) noexcept nogil:
     cdef uint32_t size = e.size, pos = 0, length, longer, offset = 0, next_offset = 0
     cdef uint32_t depth = finder.depth, ahead_depth = (depth + 1) // 2
     cdef uint32_t far3 = 2048 if size <= 8192 else 4096
+    cdef uint64_t *item = e.items
     chains_reset(finder, table)
     while pos < size:
         length = chains_longest(finder, table, pos, MIN_MATCH - 1, size - pos, depth, &offset)
         if length < MIN_MATCH or (length == MIN_MATCH and offset >= far3):
-            put_literal(e, pos)
+            item = put_literal(e, item, pos)
             pos += 1
             continue
         longer = 0
@@ -97,17 +98,18 @@ cdef void parse_chains(Encoder *e, bint lazy) noexcept nogil:
             )
             if longer == length:
                 break
-            put_literal(e, pos)
+            item = put_literal(e, item, pos)
             pos += 1
             length = longer
             offset = next_offset
             longer = 0
-        put_match(e, length, offset)
+        item = put_match(e, item, length, offset)
         if longer:
             chains_skip(finder, table, pos + 2, length - 2)
         else:
             chains_skip(finder, table, pos + 1, length - 1)
         pos += length
+    e.item_count = <uint32_t>(item - e.items)
 
 
 cdef inline uint32_t tree_room(uint32_t room) noexcept nogil:
@@ -204,16 +206,17 @@ cdef void find_cheapest_path(Encoder *e, const uint32_t *cache) noexcept nogil:
 cdef void follow_path(Encoder *e) noexcept nogil:
     """Turn the chosen items into the item list and its tallies."""
     cdef uint32_t pos = 0, length
+    cdef uint64_t *item = e.items
     memset(e.frequencies, 0, sizeof(e.frequencies))
-    e.item_count = 0
     e.long_lengths = 0
     while pos < e.size:
         length = e.choices[pos] >> 16
         if length == 1:
-            put_literal(e, pos)
+            item = put_literal(e, item, pos)
         else:
-            put_match(e, length, e.choices[pos] & 0xFFFF)
+            item = put_match(e, item, length, e.choices[pos] & 0xFFFF)
         pos += length
+    e.item_count = <uint32_t>(item - e.items)
     e.frequencies[END_OF_DATA] += 1
 
 
@@ -321,7 +324,6 @@ cdef void write_block(Encoder *e, uint8_t *data) noexcept nogil:
 cdef uint64_t plan_block(Encoder *e) noexcept nogil:
     """Parse the block and build its code; return the encoded size in bytes."""
     memset(e.frequencies, 0, sizeof(e.frequencies))
-    e.item_count = 0
     e.long_lengths = 0
     if e.parser == OPTIMAL:
         parse_optimal(e)
@@ -395,8 +397,8 @@ cdef class XpressCompressor:
         cdef Encoder *e = self._encoder
         cdef uint64_t size = self.block_size, entries
         # Tables much larger than the block cost more to clear than they save.
-        e.finder.hash3_order = 15 if size > 8192 else 12
-        e.finder.hash4_order = 16 if size > 16384 else 13
+        cdef uint32_t hash3_order = 15 if size > 8192 else 12
+        cdef uint32_t hash4_order = 16 if size > 16384 else 13
         if e.parser == OPTIMAL:
             entries = trees_entries(size)
             e.cache = <uint32_t *>malloc((CACHE_PER_BYTE * size + size + CACHE_SLACK) * sizeof(uint32_t))
@@ -405,12 +407,14 @@ cdef class XpressCompressor:
             if e.cache == NULL or e.cost_to_end == NULL or e.choices == NULL:
                 raise MemoryError
         else:
-            entries = chains_entries(e.finder.hash3_order, e.finder.hash4_order, size)
+            entries = chains_entries(hash3_order, hash4_order, size)
         e.finder.tables = malloc(entries * sizeof(uint16_t))
         e.items = <uint64_t *>malloc(size * sizeof(uint64_t))
         e.block = <uint8_t *>malloc(size + BLOCK_PADDING)
         if e.finder.tables == NULL or e.items == NULL or e.block == NULL:
             raise MemoryError
+        if e.parser != OPTIMAL:
+            chains_place(&e.finder, <uint16_t *>e.finder.tables, hash3_order, hash4_order)
         e.finder.data = e.block
         return 0
 
