@@ -20,11 +20,18 @@ DEADLINE_S = 20.0
 
 
 @pytest.fixture(autouse=True)
-def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A runtime folder; what a test leaves running there is ended, and its queues are removed."""
     folder = tmp_path / "run"
     monkeypatch.setenv("WIMTUI_RUNTIME_DIR", str(folder))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    return folder
+    yield folder
+    monkeypatch.setenv("WIMTUI_RUNTIME_DIR", str(folder))
+    for record in list_mounts():
+        if record.alive and record.entry.pid != os.getpid():
+            kill(record.entry.pid)
+    wait_for(lambda: not any(record.alive for record in list_mounts()))
+    sweep()
 
 
 @pytest.fixture
@@ -39,20 +46,13 @@ class StartDaemon(Protocol):
 
 
 @pytest.fixture
-def start_daemon(command: DaemonCommand) -> Iterator[StartDaemon]:
-    started = []
-
+def start_daemon(command: DaemonCommand) -> StartDaemon:
     def start(**options: Any) -> MountRecord:
         daemon = spawn_daemon(options, command=command)
-        started.append(daemon.pid)
         wait_for(lambda: record_of(daemon.mount_id).entry.state == "ok")
         return record_of(daemon.mount_id)
 
-    yield start
-    for pid in started:
-        kill(pid)
-    wait_for(lambda: not any(record.alive for record in list_mounts()))
-    sweep()
+    return start
 
 
 def record_of(mount_id: str) -> MountRecord:

@@ -33,6 +33,7 @@ from wimtui.control.protocol import (
     Subscribe,
     Unmount,
 )
+from wimtui.control.registry import sweep
 from wimtui.control.registry_entry import bulk_folder, clients_folder
 from wimtui.control.transport import SendQueue
 
@@ -124,10 +125,12 @@ def test_a_daemon_without_its_queue(start_daemon: StartDaemon) -> None:
     record = start_daemon()
     kill(record.entry.pid)
     wait_for(lambda: not record_of(record.entry.mount_id).alive)
-    with pytest.raises(DaemonGoneError):
-        DaemonClient(dataclasses.replace(record_of(record.entry.mount_id), alive=True)).request(
-            Hello()
-        )
+    outdated = dataclasses.replace(record_of(record.entry.mount_id), alive=True)
+    with DaemonClient(outdated) as client, pytest.raises(DaemonGoneError):
+        client.request(Hello())
+    sweep()
+    with pytest.raises(DaemonGoneError, match="queue is not there"):
+        DaemonClient(outdated)
 
 
 def test_events_that_come_before_a_reply_are_kept(start_daemon: StartDaemon) -> None:

@@ -65,7 +65,11 @@ def mounted(tmp_path: Path) -> Iterator[Path]:
     point = Path(os.fsdecode(os.fsencode(tmp_path) + b"/a b\\c\td\ne#\xff\xe2\x80\xa8"))
     point.mkdir()
     done = subprocess.run(
-        ["mount", "-t", "tmpfs", "none", point], capture_output=True, text=True, check=False
+        ["mount", "-t", "tmpfs", "none", point],
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
     )
     if done.returncode != 0:
         pytest.skip(f"cannot mount: {done.stderr.strip()}")

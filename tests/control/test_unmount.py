@@ -202,6 +202,7 @@ class TestRealMounts:
     ) -> None:
         fuse_daemon.kill()
         fuse_daemon.wait()
+        sweep()
         shutil.rmtree(runtime)
         record = found(point)
         assert (record.status, record.entry.mount_id) == (MountStatus.DEAD, "")
