@@ -8,7 +8,7 @@ from libc.stddef cimport size_t
 from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from wimtui.engine.errors import LimitError, NameEncodingError
+from wimtui.engine.errors import InvalidNameError, LimitError, NameEncodingError
 
 from wimtui.engine.image._names cimport collate_utf16le, utf16_from_wtf8
 
@@ -163,6 +163,8 @@ cdef class Emitter:
                      + PyBytes_GET_SIZE(tagged) + 32)
         end = start + FIXED_NBYTES
         name_nbytes = self.append_name(name, end)
+        if name_nbytes == 0 and not root:
+            raise InvalidNameError("an entry of a directory has no name")
         end += name_nbytes + 2 if name_nbytes else 0
         short_nbytes = self.append_name(short_name, end)
         end += short_nbytes + 2 if short_nbytes else 0

@@ -9,138 +9,26 @@ child lists, which bounds work and memory by the size of the resource.
 
 import os
 
-from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree, PyMem_RawMalloc, PyMem_RawRealloc
-from libc.string cimport memchr, memcmp, memcpy, memset
-
-from wimtui.engine.image._columns cimport (
-    ATTRIBUTE_DIRECTORY, ATTRIBUTE_ENCRYPTED, ATTRIBUTE_REPARSE_POINT, FLAG_DIRECTORY,
-    FLAG_HIDDEN, FLAG_SAME_NAME, FLAG_SYNTHETIC, KIND_DATA, KIND_NAMED, WARNING_EXAMPLES,
-    Columns, Dentry, Side, StreamRow, Tables,
-)
-from wimtui.engine.image._names cimport (
-    collate_utf16le, fold, hash_utf16le, load_u16, load_u32, load_u64, wtf8_from_utf16,
-)
+from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree, PyMem_RawRealloc
 from libc.stddef cimport size_t
 from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memchr, memset
 
-cdef enum:
-    FIXED_NBYTES = 102
-    STREAM_FIXED_NBYTES = 38
-    MIN_DENTRY_NBYTES = 104
-    MAX_DEPTH = 16383       # levels below the root
-    MAX_HOST_NAME = 1024
-
-    OK = 0
-    NO_MEMORY = 1
-    DENTRY_TRUNCATED = 2
-    DENTRY_LENGTH = 3
-    NAME_LENGTH_ODD = 4
-    STREAM_TRUNCATED = 5
-    STREAM_LENGTH = 6
-    NO_END_MARKER = 7
-    SUBDIR_OUT_OF_RANGE = 8
-    OVERLAP = 9
-    TOO_DEEP = 10
-    ROOT_NOT_DIRECTORY = 11
-    ROOT_MISSING_BYTES = 12
-
-    # In the order of metadata.WarningKind.
-    WARN_ROOT_MISSING = 0
-    WARN_ROOT_NAMED = 1
-    WARN_NAME_DOTS = 2
-    WARN_NAME_EMPTY = 3
-    WARN_NAME_NUL = 4
-    WARN_NAME_SLASH = 5
-    WARN_NAME_LONG = 6
-    WARN_NAME_DUPLICATE = 7
-    WARN_CHILDREN_IGNORED = 8
-    WARN_SECURITY_ID = 9
-    WARN_DIRECTORY_LINK = 10
-    WARN_LINK_DATA_DIFFERS = 11
-    WARN_LINK_FIELDS_DIFFER = 12
-    WARN_STREAM_IGNORED = 13
-    WARN_STREAM_ENCRYPTED = 14
-    WARN_STREAM_DUPLICATE = 15
-    WARN_STREAM_NAME = 16
-
-
-cdef struct Scan:
-    const uint8_t *data
-    size_t nbytes
-    uint32_t security_count
-    Tables *t
-    uint64_t *consumed          # one bit for each 8 bytes of the resource
-    uint32_t *groups            # dentry index + 1 by group id
-    uint32_t *group_members     # dentry index + 1 by group id and content hash
-    size_t group_mask
-    uint32_t *order             # scratch of the sort: two halves
-    size_t order_capacity
-    uint32_t *stream_slots      # scratch: stream index + 1 by name hash
-    size_t stream_slot_count
-    uint64_t error_offset
-
-
-# What one dentry's fixed part says, and where its parts lie.
-cdef struct Item:
-    size_t start
-    size_t end_of_dentry        # aligned
-    size_t end                  # after the stream entries
-    size_t stated_end
-    uint16_t stream_count
-    uint16_t short_nbytes
-    uint16_t name_nbytes
-
-
-cdef inline int fail(Scan *s, int status, size_t offset) noexcept nogil:
-    s.error_offset = offset
-    return status
-
-
-cdef void warn(Scan *s, int kind, uint32_t parent, size_t offset) noexcept nogil:
-    cdef Tables *t = s.t
-    t.warning_counts[kind] += 1
-    if t.warning_count < WARNING_EXAMPLES:
-        t.warnings[t.warning_count].kind = kind
-        t.warnings[t.warning_count].parent = parent
-        t.warnings[t.warning_count].offset_in_metadata = <uint32_t> offset
-        t.warning_count += 1
-
-
-cdef int grow(void **array, size_t needed, size_t *capacity, size_t item_nbytes) noexcept nogil:
-    """Make room for ``needed`` items, half as much again at a time."""
-    cdef size_t wanted
-    cdef void *grown
-    if needed <= capacity[0]:
-        return OK
-    wanted = max(needed, capacity[0] + capacity[0] // 2, <size_t> 64)
-    grown = PyMem_RawRealloc(array[0], wanted * item_nbytes)
-    if grown == NULL:
-        return NO_MEMORY
-    array[0] = grown
-    capacity[0] = wanted
-    return OK
-
-
-cdef int grow_rows(void **array, uint32_t needed, uint32_t *capacity,
-                   size_t item_nbytes) noexcept nogil:
-    cdef size_t wide = capacity[0]
-    cdef int status = grow(array, needed, &wide, item_nbytes)
-    capacity[0] = <uint32_t> wide
-    return status
-
-
-cdef bint consume(Scan *s, size_t start, size_t end) noexcept nogil:
-    """Mark bytes as belonging to one structure; false where some already belong to another."""
-    cdef size_t unit = start >> 3, last = (end + 7) >> 3, count
-    cdef uint64_t mask
-    while unit < last:
-        count = min(last - unit, <size_t> 64 - (unit & 63))
-        mask = (~<uint64_t> 0 >> (64 - count)) << (unit & 63)
-        if s.consumed[unit >> 6] & mask:
-            return False
-        s.consumed[unit >> 6] |= mask
-        unit += count
-    return True
+from wimtui.engine.image._columns cimport (
+    ATTRIBUTE_DIRECTORY, ATTRIBUTE_REPARSE_POINT, FLAG_DIRECTORY, FLAG_HIDDEN, FLAG_SYNTHETIC,
+    Columns, Dentry, Side, StreamRow, Tables,
+)
+from wimtui.engine.image._names cimport hash_utf16le, load_u16, load_u32, load_u64
+from wimtui.engine.image._scan_order cimport assign_inode, build_index, order_children
+from wimtui.engine.image._scan_state cimport (
+    DENTRY_LENGTH, DENTRY_TRUNCATED, FIXED_NBYTES, MAX_DEPTH, MAX_HOST_NAME, NAME_LENGTH_ODD,
+    NO_END_MARKER, NO_MEMORY, OK, OVERLAP, ROOT_MISSING_BYTES, ROOT_NOT_DIRECTORY,
+    STREAM_FIXED_NBYTES, STREAM_LENGTH, STREAM_TRUNCATED, SUBDIR_OUT_OF_RANGE, TOO_DEEP,
+    WARN_CHILDREN_IGNORED, WARN_NAME_DOTS, WARN_NAME_EMPTY, WARN_NAME_LONG, WARN_NAME_NUL,
+    WARN_NAME_SLASH, WARN_ROOT_MISSING, WARN_ROOT_NAMED, WARN_SECURITY_ID, Item, Scan, consume,
+    fail, grow_rows, warn,
+)
+from wimtui.engine.image._scan_streams cimport add_name, keep_tagged, read_streams
 
 
 cdef int read_item(Scan *s, size_t start, Item *item) noexcept nogil:
@@ -201,187 +89,6 @@ cdef int check_streams(Scan *s, Item *item) noexcept nogil:
             return fail(s, NAME_LENGTH_ODD, offset)
         offset += length
     item.end = offset
-    return OK
-
-
-cdef int add_name(
-    Scan *s, const uint8_t *units, size_t nbytes, uint32_t *out_nbytes
-) noexcept nogil:
-    """Append a name to the pool."""
-    cdef Tables *t = s.t
-    if grow(<void **> &t.names, t.names_nbytes + nbytes // 2 * 3, &t.names_capacity, 1):
-        return NO_MEMORY
-    out_nbytes[0] = <uint32_t> wtf8_from_utf16(units, nbytes // 2, t.names + t.names_nbytes)
-    t.names_nbytes += out_nbytes[0]
-    return OK
-
-
-cdef Side *side_of(Scan *s, Dentry *row) noexcept nogil:
-    """Return the dentry's side row, made if it has none; NULL without memory."""
-    cdef Tables *t = s.t
-    if row.side == 0:
-        if grow_rows(<void **> &t.sides, t.side_count + 1, &t.side_capacity, sizeof(Side)):
-            return NULL
-        memset(&t.sides[t.side_count], 0, sizeof(Side))
-        t.side_count += 1
-        row.side = t.side_count
-    return &t.sides[row.side - 1]
-
-
-cdef bint is_zero(const uint8_t *bytes, size_t nbytes) noexcept nogil:
-    cdef size_t i
-    for i in range(nbytes):
-        if bytes[i]:
-            return False
-    return True
-
-
-cdef int keep_tagged(Scan *s, Item *item, Dentry *row) noexcept nogil:
-    """Copy tagged items and the unknown field, where there are any."""
-    cdef Tables *t = s.t
-    cdef Side *side
-    cdef uint32_t unknown = load_u32(s.data + item.start + 84)
-    cdef size_t names_end = item.start + FIXED_NBYTES, nbytes = 0
-    names_end += item.name_nbytes + <size_t> 2 if item.name_nbytes else 0
-    names_end += item.short_nbytes + <size_t> 2 if item.short_nbytes else 0
-    names_end = item.start + ((names_end - item.start + 7) & ~<size_t> 7)
-    if item.stated_end >= names_end + 8:
-        nbytes = item.stated_end - names_end
-        if is_zero(s.data + names_end, nbytes):
-            nbytes = 0
-    if unknown == 0 and nbytes == 0:
-        return OK
-    side = side_of(s, row)
-    if side == NULL:
-        return NO_MEMORY
-    side.unknown_0x54 = unknown
-    if grow(<void **> &t.tagged, t.tagged_nbytes + nbytes, &t.tagged_capacity, 1):
-        return NO_MEMORY
-    side.tagged_offset = <uint32_t> t.tagged_nbytes
-    side.tagged_nbytes = <uint32_t> nbytes
-    memcpy(t.tagged + t.tagged_nbytes, s.data + names_end, nbytes)
-    t.tagged_nbytes += nbytes
-    return OK
-
-
-cdef int add_stream(Scan *s, Dentry *row, int kind, const uint8_t *entry) noexcept nogil:
-    """Append one stream entry (kind named: with its name) to the dentry's streams."""
-    cdef Tables *t = s.t
-    cdef Side *side = side_of(s, row)
-    cdef StreamRow *stream
-    if side == NULL or grow_rows(<void **> &t.streams, t.stream_count + 1, &t.stream_capacity,
-                                 sizeof(StreamRow)):
-        return NO_MEMORY
-    stream = &t.streams[t.stream_count]
-    memset(stream, 0, sizeof(StreamRow))
-    stream.kind = <uint8_t> kind
-    memcpy(stream.sha1, entry + 16, 20)
-    stream.name_offset = <uint32_t> t.names_nbytes
-    if kind == KIND_NAMED:
-        if add_name(s, entry + 38, load_u16(entry + 36), &stream.name_nbytes):
-            return NO_MEMORY
-    if side.stream_count == 0:
-        side.first_stream = t.stream_count
-    side.stream_count += 1
-    t.stream_count += 1
-    return OK
-
-
-cdef int drop_duplicate_stream(Scan *s, Dentry *row, const uint8_t *entry) noexcept nogil:
-    """Take the last stream back if the file already has one of exactly that name; 1 if so."""
-    cdef Tables *t = s.t
-    cdef Side *side = &t.sides[row.side - 1]
-    cdef uint32_t last = t.stream_count - 1, index
-    cdef StreamRow *stream = &t.streams[last]
-    cdef StreamRow *other
-    cdef size_t mask = s.stream_slot_count - 1
-    cdef size_t slot = hash_utf16le(
-        entry + 38, load_u16(entry + 36) // 2, t.upcase, t.secret) & mask
-    while s.stream_slots[slot]:
-        index = s.stream_slots[slot] - 1
-        other = &t.streams[index]
-        if (other.name_nbytes == stream.name_nbytes
-                and memcmp(t.names + other.name_offset, t.names + stream.name_offset,
-                           stream.name_nbytes) == 0):
-            t.names_nbytes -= stream.name_nbytes
-            t.stream_count -= 1
-            side.stream_count -= 1
-            return 1
-        slot = (slot + 1) & mask
-    s.stream_slots[slot] = last + 1
-    return 0
-
-
-cdef int prepare_stream_slots(Scan *s, size_t count) noexcept nogil:
-    cdef size_t wanted = 8
-    while wanted < 2 * count:
-        wanted *= 2
-    PyMem_RawFree(s.stream_slots)
-    s.stream_slots = <uint32_t *> PyMem_RawCalloc(wanted, 4)
-    s.stream_slot_count = wanted
-    return NO_MEMORY if s.stream_slots == NULL else OK
-
-
-cdef int read_streams(Scan *s, Item *item, Dentry *row) noexcept nogil:
-    """Interpret main hash and extra entries; they have been checked for length."""
-    cdef const uint8_t *entry = s.data + item.end_of_dentry
-    cdef const uint8_t *main_hash = s.data + item.start + 64
-    cdef bint encrypted = row.attributes & ATTRIBUTE_ENCRYPTED != 0
-    cdef bint reparse = row.attributes & ATTRIBUTE_REPARSE_POINT != 0 and not encrypted
-    cdef bint directory = row.flags & FLAG_DIRECTORY != 0
-    cdef bint have_data = False, have_reparse = False, zero
-    cdef uint32_t _i
-    if not is_zero(main_hash, 20):
-        have_reparse = reparse
-        have_data = not reparse
-        if not directory:
-            memcpy(row.content.sha1, main_hash, 20)
-    if item.stream_count and not encrypted and prepare_stream_slots(s, item.stream_count):
-        return NO_MEMORY
-    for _i in range(item.stream_count):
-        zero = is_zero(entry + 16, 20)
-        if load_u16(entry + 36):
-            if encrypted:
-                warn(s, WARN_STREAM_ENCRYPTED, row.parent, item.start)
-            elif read_named_stream(s, item, row, entry):
-                return NO_MEMORY
-        elif encrypted:
-            if zero or have_data:
-                if not zero:
-                    warn(s, WARN_STREAM_ENCRYPTED, row.parent, item.start)
-            else:
-                have_data = True
-                if not directory:
-                    memcpy(row.content.sha1, entry + 16, 20)
-        elif reparse and not have_reparse:
-            have_reparse = True
-            memcpy(row.content.sha1, entry + 16, 20)
-        elif not have_data:
-            have_data = True
-            if reparse:
-                if not zero and add_stream(s, row, KIND_DATA, entry):
-                    return NO_MEMORY
-            elif not directory:
-                memcpy(row.content.sha1, entry + 16, 20)
-        else:
-            warn(s, WARN_STREAM_IGNORED, row.parent, item.start)
-        entry += (load_u64(entry) + 7) & ~<uint64_t> 7
-    return OK
-
-
-cdef int read_named_stream(
-    Scan *s, Item *item, Dentry *row, const uint8_t *entry
-) noexcept nogil:
-    cdef Tables *t = s.t
-    cdef StreamRow *stream
-    if add_stream(s, row, KIND_NAMED, entry):
-        return NO_MEMORY
-    if drop_duplicate_stream(s, row, entry):
-        warn(s, WARN_STREAM_DUPLICATE, row.parent, item.start)
-        return OK
-    stream = &t.streams[t.stream_count - 1]
-    if memchr(t.names + stream.name_offset, 0, stream.name_nbytes) != NULL:
-        warn(s, WARN_STREAM_NAME, row.parent, item.start)
     return OK
 
 
@@ -475,88 +182,6 @@ cdef int read_dentry(Scan *s, size_t start, uint32_t parent, size_t *end) noexce
     return status
 
 
-cdef inline int collate_rows(Scan *s, uint32_t a, uint32_t b) noexcept nogil:
-    cdef const uint8_t *p = s.data + s.t.dentries[a].offset_in_metadata
-    cdef const uint8_t *q = s.data + s.t.dentries[b].offset_in_metadata
-    return collate_utf16le(p + 102, load_u16(p + 100) // 2, q + 102, load_u16(q + 100) // 2,
-                           s.t.upcase)
-
-
-cdef int sort_rows(Scan *s, uint32_t first, uint32_t count) noexcept nogil:
-    """Put rows into collation order, stably: a bottom-up merge sort of indices, then a move."""
-    cdef uint32_t *source
-    cdef uint32_t *target
-    cdef uint32_t *other
-    cdef size_t width = 1, low, middle, high, i, j, k
-    cdef Dentry *moved
-    if grow(<void **> &s.order, 2 * <size_t> count, &s.order_capacity, 4):
-        return NO_MEMORY
-    source = s.order
-    target = s.order + count
-    for i in range(count):
-        source[i] = first + <uint32_t> i
-    while width < count:
-        low = 0
-        while low < count:
-            middle = min(low + width, <size_t> count)
-            high = min(low + 2 * width, <size_t> count)
-            i = low
-            j = middle
-            for k in range(low, high):
-                if i < middle and (j >= high or collate_rows(s, source[i], source[j]) <= 0):
-                    target[k] = source[i]
-                    i += 1
-                else:
-                    target[k] = source[j]
-                    j += 1
-            low = high
-        other = source
-        source = target
-        target = other
-        width *= 2
-    moved = <Dentry *> PyMem_RawMalloc(count * sizeof(Dentry))
-    if moved == NULL:
-        return NO_MEMORY
-    for i in range(count):
-        moved[i] = s.t.dentries[source[i]]
-    memcpy(&s.t.dentries[first], moved, count * sizeof(Dentry))
-    PyMem_RawFree(moved)
-    return OK
-
-
-cdef int order_children(Scan *s, uint32_t parent, uint32_t first) noexcept nogil:
-    """Sort the new rows from ``first``, drop exact duplicates, mark names equal but for case."""
-    cdef Tables *t = s.t
-    cdef uint32_t i, kept = first + 1, count = t.dentry_count - first
-    cdef int order
-    if count < 2:
-        return OK
-    for i in range(first + 1, t.dentry_count):
-        order = collate_rows(s, i - 1, i)
-        if order >= 0:
-            break
-        if order == -1:
-            t.dentries[i].flags |= FLAG_SAME_NAME
-    else:
-        return OK
-    if sort_rows(s, first, count):
-        return NO_MEMORY
-    t.dentries[first].flags &= ~<uint32_t> FLAG_SAME_NAME
-    for i in range(first + 1, t.dentry_count):
-        order = collate_rows(s, kept - 1, i)
-        if order == 0:
-            warn(s, WARN_NAME_DUPLICATE, parent, t.dentries[i].offset_in_metadata)
-            continue
-        t.dentries[i].flags &= ~<uint32_t> FLAG_SAME_NAME
-        if order == -1:
-            t.dentries[i].flags |= FLAG_SAME_NAME
-        if kept != i:
-            t.dentries[kept] = t.dentries[i]
-        kept += 1
-    t.dentry_count = kept
-    return OK
-
-
 cdef int read_children(Scan *s, uint32_t parent) noexcept nogil:
     """Read one child list. An empty list may be shared; any other may not."""
     cdef Tables *t = s.t
@@ -575,78 +200,6 @@ cdef int read_children(Scan *s, uint32_t parent) noexcept nogil:
     t.dentries[parent].content.children.first = first
     t.dentries[parent].content.children.count = t.dentry_count - first
     return status
-
-
-cdef int prepare_groups(Scan *s) noexcept nogil:
-    cdef size_t capacity = 16, limit = s.nbytes // MIN_DENTRY_NBYTES + 1
-    while capacity < limit + limit // 2:
-        capacity *= 2
-    s.groups = <uint32_t *> PyMem_RawCalloc(capacity, 4)
-    s.group_members = <uint32_t *> PyMem_RawCalloc(capacity, 4)
-    s.group_mask = capacity - 1
-    return NO_MEMORY if s.groups == NULL or s.group_members == NULL else OK
-
-
-cdef bint group_is_known(Scan *s, uint32_t dentry) noexcept nogil:
-    """Look the group id up, and enter it if it is met for the first time."""
-    cdef uint64_t group = s.t.dentries[dentry].group_or_reparse
-    cdef size_t slot = fold(group ^ s.t.secret, s.t.secret | 1) & s.group_mask
-    while s.groups[slot]:
-        if s.t.dentries[s.groups[slot] - 1].group_or_reparse == group:
-            return True
-        slot = (slot + 1) & s.group_mask
-    s.groups[slot] = dentry + 1
-    return False
-
-
-cdef uint32_t join_group(Scan *s, uint32_t dentry) noexcept nogil:
-    """Return the inode of the group that has the same content, or 0 and enter this dentry."""
-    cdef Dentry *row = &s.t.dentries[dentry]
-    cdef Dentry *other
-    cdef uint64_t key = fold(load_u64(row.content.sha1) ^ s.t.secret, row.group_or_reparse | 1)
-    cdef size_t slot = fold(key ^ row.group_or_reparse, s.t.secret | 1) & s.group_mask
-    while s.group_members[slot]:
-        other = &s.t.dentries[s.group_members[slot] - 1]
-        if (other.group_or_reparse == row.group_or_reparse
-                and memcmp(other.content.sha1, row.content.sha1, 20) == 0):
-            if (other.attributes != row.attributes or other.write_time != row.write_time
-                    or other.security_id != row.security_id):
-                warn(s, WARN_LINK_FIELDS_DIFFER, row.parent, row.offset_in_metadata)
-            return other.ino
-        slot = (slot + 1) & s.group_mask
-    s.group_members[slot] = dentry + 1
-    return 0
-
-
-cdef int assign_inode(Scan *s, uint32_t dentry) noexcept nogil:
-    cdef Tables *t = s.t
-    cdef Dentry *row = &t.dentries[dentry]
-    cdef Side *side
-    cdef uint32_t i
-    cdef bint known
-    if row.group_or_reparse and dentry and row.attributes & ATTRIBUTE_REPARSE_POINT == 0:
-        if s.groups == NULL and prepare_groups(s):
-            return NO_MEMORY
-        known = group_is_known(s, dentry)
-        if row.flags & FLAG_DIRECTORY:
-            if known:
-                warn(s, WARN_DIRECTORY_LINK, row.parent, row.offset_in_metadata)
-        else:
-            row.ino = join_group(s, dentry)
-            if row.ino:
-                t.link_counts[row.ino] += 1
-                return OK
-            if known:
-                warn(s, WARN_LINK_DATA_DIFFERS, row.parent, row.offset_in_metadata)
-    t.inode_count += 1
-    row.ino = t.inode_count
-    t.first_dentry[row.ino] = dentry
-    t.link_counts[row.ino] = 1
-    if row.side:
-        side = &t.sides[row.side - 1]
-        for i in range(side.first_stream, side.first_stream + side.stream_count):
-            t.streams[i].owner = row.ino
-    return OK
 
 
 cdef int grow_inodes(Scan *s, uint32_t *capacity) noexcept nogil:
@@ -720,32 +273,6 @@ cdef int run(Scan *s, size_t root_offset) noexcept nogil:
             break
         i += 1
     return status
-
-
-cdef int build_index(Scan *s) noexcept nogil:
-    """Enter the first visible name of each set that differs only in case."""
-    cdef Tables *t = s.t
-    cdef size_t capacity = 8, slot
-    cdef uint32_t i
-    cdef bint entered = False
-    while capacity < t.dentry_count + t.dentry_count // 2:
-        capacity *= 2
-    t.slots = <uint32_t *> PyMem_RawCalloc(capacity, 4)
-    if t.slots == NULL:
-        return NO_MEMORY
-    t.slot_mask = capacity - 1
-    for i in range(1, t.dentry_count):
-        if t.dentries[i].flags & FLAG_SAME_NAME == 0:
-            entered = False
-        if entered or t.dentries[i].flags & FLAG_HIDDEN:
-            continue
-        entered = True
-        slot = fold(t.dentries[i].name_hash ^ <uint64_t> t.dentries[i].parent << 32,
-                    t.secret | 1) & t.slot_mask
-        while t.slots[slot]:
-            slot = (slot + 1) & t.slot_mask
-        t.slots[slot] = i + 1
-    return OK
 
 
 cdef int shrink(void **array, size_t nbytes) noexcept nogil:

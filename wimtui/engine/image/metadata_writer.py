@@ -85,8 +85,6 @@ def write_metadata(
             directories = emitter.add_children(offset, children)
         if directories is None:
             raise InvalidNameError(f"two entries with one name in directory {node.name!r}")
-        if children and not min(children, key=lambda child: len(child.name)).name:
-            raise InvalidNameError(f"an entry without a name in directory {node.name!r}")
         pending.extend(reversed(directories))
     return emitter.getvalue()
 
