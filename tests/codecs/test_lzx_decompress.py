@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.reference.bits import Malformed, copy_match
+from tests.reference.bits import BitsOut16, Malformed, copy_match
 from tests.reference.generators import random_bytes, x86
 from tests.reference.lzx import (
     LZX_BASE,
@@ -18,6 +18,8 @@ from tests.reference.lzx import (
     lzx_encode,
     lzx_order,
     lzx_slots,
+    write_block_header,
+    write_lengths,
 )
 from wimtui.engine.codecs._lzx_decompress import LzxDecompressor
 from wimtui.engine.codecs.errors import CodecError
@@ -203,6 +205,27 @@ def test_calls_are_translated_back(size: int) -> None:
     lzx_e8(translated, undo=False)
     source = lzx_encode([("raw", bytes(translated), (1, 1, 1))], 32768) if size else b""
     assert DECOMPRESSORS[32768].decompress(source, size) == original
+
+
+@pytest.mark.parametrize("block_size", [32768, 2097152])
+def test_length_symbol_of_an_empty_length_code_is_refused(block_size: int) -> None:
+    """The main code has a symbol for long matches, but the block gives no length code."""
+    order = lzx_order(block_size)
+    long_match = 256 + 7
+    nmain = 256 + 8 * lzx_slots(order)
+    lengths = [int(symbol in (65, long_match)) for symbol in range(nmain)]
+    stream = BitsOut16()
+    write_block_header(stream, 1, block_size - 1, order)
+    write_lengths(stream, lengths[:256], [0] * 256)
+    write_lengths(stream, lengths[256:], [0] * (nmain - 256))
+    write_lengths(stream, [0] * 249, [0] * 249)
+    stream.bits(0b00001, 5)  # four literals, then the long match
+    stream.bits(0, 64)
+    stream.bits(0, 64)
+    source = stream.finish()
+    assert reference_verdict(source, block_size - 1, block_size) is None
+    with pytest.raises(CodecError, match=r"empty code \(after 4 of"):
+        DECOMPRESSORS[block_size].decompress(source, block_size - 1)
 
 
 def test_codes_do_not_outlive_their_chunk() -> None:

@@ -199,7 +199,7 @@ def _run_of(item: tuple[int, int, int, int]) -> int:
     return {17: 4, 18: 20, 19: 4}.get(item[0], 1) + item[2]
 
 
-def _write_lengths(stream: BitsOut16, lengths: Sequence[int], previous: Sequence[int]) -> None:
+def write_lengths(stream: BitsOut16, lengths: Sequence[int], previous: Sequence[int]) -> None:
     items: list[tuple[int, int, int, int]] = []
     i = 0
     while i < len(lengths):
@@ -244,7 +244,7 @@ def _coded_item(item: LzxItem) -> _CodedItem:
     return _CodedItem(256 + 8 * slot + min(length - 2, 7), slot, extra, length)
 
 
-def _write_block_header(stream: BitsOut16, kind: int, size: int, order: int) -> None:
+def write_block_header(stream: BitsOut16, kind: int, size: int, order: int) -> None:
     stream.bits(kind, 3)
     if size == DEFAULT_BLOCK_SIZE and not (kind == 3 and order > 15):
         stream.bits(1, 1)
@@ -255,7 +255,7 @@ def _write_block_header(stream: BitsOut16, kind: int, size: int, order: int) -> 
 
 def _write_raw(stream: BitsOut16, block: RawBlock, order: int) -> None:
     data = block[1]
-    _write_block_header(stream, 3, len(data), order)
+    write_block_header(stream, 3, len(data), order)
     stream.bits(0, 16 - stream.pending)  # 1..16 bits of padding
     stream.out += b"".join(offset.to_bytes(4, "little") for offset in block[2])
     stream.out += data + b"\0" * (len(data) & 1)
@@ -272,15 +272,15 @@ class _BlockWriter:
     def write(self, stream: BitsOut16, block: CodedBlock) -> None:
         kind, items = block
         size = sum(1 if item[0] == "l" else item[1] for item in items)
-        _write_block_header(stream, kind, size, self.order)
+        write_block_header(stream, kind, size, self.order)
         coded = [_coded_item(item) for item in items]
         main, length, aligned = self._code_lengths(coded)
         if kind == 2:
             for bits in aligned:
                 stream.bits(bits, 3)
-        _write_lengths(stream, main[:256], self.main_lengths[:256])
-        _write_lengths(stream, main[256:], self.main_lengths[256:])
-        _write_lengths(stream, length, self.length_lengths)
+        write_lengths(stream, main[:256], self.main_lengths[:256])
+        write_lengths(stream, main[256:], self.main_lengths[256:])
+        write_lengths(stream, length, self.length_lengths)
         self.main_lengths, self.length_lengths = main, length
         self._write_items(stream, coded, aligned if kind == 2 else None)
 

@@ -1,10 +1,11 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
 """Decode tables of canonical prefix codes: a root table, then the subtables of long codewords.
 
-An entry is 32 bits: the bits to consume (0..5), the length of the codeword (6..10), the pointer flag (11) and a
-payload (12..31). It is made of a template for its symbol, which holds the payload and the extra bits to consume, plus the
-codeword length in both low fields. A root entry with the flag holds the start of a subtable in bits 16..31 and
-the width of its index in bits 0..5; the entries of subtables hold whole codeword lengths.
+An entry is 32 bits: the bits to consume (0..5), the length of the codeword (6..10), the pointer
+flag (11) and a payload (12..31). It is made of a template for its symbol, which holds the payload
+and the extra bits to consume, plus the codeword length in both low fields. A root entry with the
+flag holds the start of a subtable in bits 16..31 and the width of its index in bits 0..5; the
+entries of subtables hold whole codeword lengths.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
@@ -16,7 +17,6 @@ cdef enum:
     LENGTH_UNIT = 0x41
     ENTRY_POINTER = 0x800
     CODEWORD_AT = 6
-    PAYLOAD_AT = 12
     POINTER_AT = 16
 
 cdef enum:
@@ -57,7 +57,7 @@ cdef inline int build_subtables(
     uint32_t* table, size_t capacity, int root_bits, int max_length,
     const uint16_t* count, const uint16_t* symbol, const uint32_t* templates, uint32_t* root,
 ) noexcept nogil:
-    """Fill the entries of codewords longer than ``root_bits``; ``root`` is the first free root entry."""
+    """Fill the entries of codewords longer than ``root_bits``; ``root`` is the first free entry."""
     cdef size_t end = <size_t>1 << root_bits
     cdef size_t start
     cdef uint32_t* out

@@ -14,8 +14,6 @@ from wimtui.engine.codecs._bitio cimport (
     copy_match_bytes,
     copy_match_wide,
     drop_flag,
-    likely,
-    load16le,
     load32le,
     load_units,
     store32le,
@@ -23,83 +21,58 @@ from wimtui.engine.codecs._bitio cimport (
     unlikely,
 )
 from wimtui.engine.codecs._huffman_decode cimport (
-    CODE_COMPLETE,
-    CODE_EMPTY,
-    CODE_INVALID,
     CODEWORD_AT,
     ENTRY_POINTER,
-    CodeBuilder,
-    build_decode_table,
     codeword_bits,
     follow_pointer,
     total_bits,
+)
+from wimtui.engine.codecs._lzx_codes cimport (
+    ALIGNED,
+    ALIGNED_AT,
+    ALIGNED_BITS,
+    BAD_BLOCK_SIZE,
+    BAD_BLOCK_TYPE,
+    BAD_LENGTH,
+    BAD_OFFSET,
+    DEFAULT_BLOCK_SIZE,
+    ENTRY_LITERAL,
+    LENGTH_AT,
+    LENGTH_BITS,
+    LONG_LENGTH,
+    MAIN_BITS,
+    MAX_MATCH,
+    NO_SUCH_CODE,
+    OK,
+    SHIFT_AT,
+    SHORT_RAW_BLOCK,
+    SLOT_AT,
+    SYMBOL_AT,
+    UNCOMPRESSED,
+    VERBATIM,
+    ZERO_RECENT_OFFSET,
+    Cursor,
+    Slot,
+    Tables,
+    find_entry,
+    make_templates,
+    read_codes,
+    refill,
+    set_order,
+    take,
+    take_symbol,
 )
 
 from wimtui.engine.codecs.errors import CodecError
 
 cdef enum:
-    NUM_LITERALS = 256
-    MAX_SLOTS = 50
-    MAX_MAIN_SYMBOLS = 656
-    NUM_LENGTH_SYMBOLS = 249
-    NUM_PRETREE_SYMBOLS = 20
-    NUM_ALIGNED_SYMBOLS = 8
-    MIN_MATCH = 2
-    LONG_LENGTH = 9
-    MIN_ORDER = 15
-    DEFAULT_BLOCK_SIZE = 32768
     # The fixed file size of the call translation.
     E8_FILE_SIZE = 12000000
     E8_TAIL = 10
-
-# Index widths of the root tables, and room for the subtables of the worst complete codes.
-cdef enum:
-    MAIN_BITS = 11
-    MAIN_TABLE_SIZE = 2726
-    LENGTH_BITS = 9
-    LENGTH_TABLE_SIZE = 878
-    PRETREE_BITS = 6
-    PRETREE_TABLE_SIZE = 582
-    ALIGNED_BITS = 7
-    ALIGNED_TABLE_SIZE = 128
-
-cdef enum:
-    # Payload of a main entry: length 2..9 in bits 12..15, where a literal has 1; slot in 16..21; the aligned flag;
-    # from bit 23 the right shift that leaves the extra offset bits (63 - their number), or where a literal stands in the table of bytes.
-    LENGTH_AT = 12
-    SLOT_AT = 16
-    # The low three offset bits come from the aligned code.
-    ENTRY_ALIGNED = 0x400000
-    SHIFT_AT = 23
-    FIRST_LITERAL = 256
-    ENTRY_LITERAL = 0x80000000
-    # Payload of the entries of the other codes: the symbol.
-    SYMBOL_AT = 16
-    # Entry of an empty length code: a length that fits nowhere.
-    NO_LENGTH = 0xFFFF0000
     # One turn of the fast loop fetches twice 6 bytes, and loads 8 at a time.
     INPUT_SLACK = 16
 
-cdef enum BlockKind:
-    VERBATIM = 1
-    ALIGNED = 2
-    UNCOMPRESSED = 3
-
-cdef enum Status:
-    OK = 0
-    BAD_BLOCK_TYPE
-    BAD_BLOCK_SIZE
-    BAD_PRETREE
-    BAD_RUN
-    BAD_MAIN_CODE
-    BAD_LENGTH_CODE
-    BAD_ALIGNED_CODE
-    NO_SUCH_CODE
-    SHORT_RAW_BLOCK
-    ZERO_RECENT_OFFSET
-    BAD_OFFSET
-    BAD_LENGTH
-
+# Reasons by status.
 cdef tuple REASONS = (
     "",
     "unknown block type",
@@ -125,240 +98,26 @@ ctypedef fused BlockTag:
     AlignedTag
 
 
-cdef struct Slot:
-    # Offset of the slot's first match.
-    uint32_t base
-    # Which of the old recent offsets, or 3 for the explicit offset, become the recent offsets.
-    uint8_t new_recent[4]
-
-
-cdef struct Tables
-
-cdef struct Cursor:
-    # Bit buffer, left-justified, and how many bits of it count; below them may lie the next ones.
-    uint64_t bits
-    int in_hand
-    # Zero bits handed out past the end of the input.
-    int invented
-    const uint8_t* source
-    const uint8_t* source_end
-    # Where the bit stream began: the chunk, or the byte after an uncompressed block.
-    const uint8_t* stream_start
-    uint8_t* start
-    uint8_t* out
-    uint8_t* block_end
-    uint8_t* end
-    uint32_t recent[3]
-    bint has_aligned_code
-
-
-ctypedef int (*FastLoop)(Tables*, Cursor*) noexcept nogil
-
-
-cdef struct Tables:
-    # For verbatim and aligned blocks. Called through pointers to keep them out of line: inlined, they spill.
-    FastLoop fast_loops[2]
-    CodeBuilder builder
-    uint32_t verbatim_templates[MAX_MAIN_SYMBOLS]
-    uint32_t aligned_templates[MAX_MAIN_SYMBOLS]
-    # Templates of the other codes: the payload is the symbol.
-    uint32_t symbol_templates[NUM_LENGTH_SYMBOLS]
-    Slot slots[MAX_SLOTS]
-    uint32_t main[MAIN_TABLE_SIZE]
-    uint32_t length[LENGTH_TABLE_SIZE]
-    uint32_t pretree[PRETREE_TABLE_SIZE]
-    uint32_t aligned[ALIGNED_TABLE_SIZE]
-    uint8_t main_lengths[MAX_MAIN_SYMBOLS]
-    uint8_t length_lengths[NUM_LENGTH_SYMBOLS]
-    # The literals from FIRST_LITERAL on, and room for a wide load of the last.
-    uint8_t literal_bytes[FIRST_LITERAL + 256 + 16]
-    size_t nmain
-    int size_bits
-
-
-cdef unsigned int extra_bits_of(unsigned int slot) noexcept nogil:
-    if slot < 4:
-        return 0
-    return (slot >> 1) - 1 if slot < 36 else 17
-
-
-cdef void make_templates(Tables* tables) noexcept nogil:
-    cdef uint32_t symbol, slot, header, extra, payload
-    cdef uint32_t base = 0
-    for symbol in range(NUM_LITERALS):
-        tables.literal_bytes[FIRST_LITERAL + symbol] = <uint8_t>symbol
-        payload = (FIRST_LITERAL + symbol) << SHIFT_AT | 1 << LENGTH_AT
-        tables.verbatim_templates[symbol] = payload
-        tables.aligned_templates[symbol] = payload
-    for symbol in range(NUM_LENGTH_SYMBOLS):
-        tables.symbol_templates[symbol] = symbol << SYMBOL_AT
-    for slot in range(MAX_SLOTS):
-        extra = extra_bits_of(slot)
-        tables.slots[slot].base = base - 2
-        tables.slots[slot].new_recent[0] = slot if slot < 3 else 3
-        tables.slots[slot].new_recent[1] = 1 if slot == 0 or slot == 2 else 0
-        tables.slots[slot].new_recent[2] = 2 if slot < 2 else (0 if slot == 2 else 1)
-        base += <uint32_t>1 << extra
-        for header in range(8):
-            symbol = NUM_LITERALS + 8 * slot + header
-            payload = slot << SLOT_AT | (header + MIN_MATCH) << LENGTH_AT
-            tables.verbatim_templates[symbol] = payload | (63 - extra) << SHIFT_AT | extra
-            if extra >= 3:
-                tables.aligned_templates[symbol] = (
-                    payload | (66 - extra) << SHIFT_AT | (extra - 3) | ENTRY_ALIGNED
-                )
-            else:
-                tables.aligned_templates[symbol] = tables.verbatim_templates[symbol]
-
-
-cdef void set_order(Tables* tables, size_t block_size) noexcept nogil:
-    """Choose the alphabet and the width of the block size field for a chunk size."""
-    cdef int order = MIN_ORDER
-    cdef size_t slot = 0
-    while (<size_t>1 << order) < block_size:
-        order += 1
-    # enough slots for the largest offset, three less than the window
-    while slot + 1 < MAX_SLOTS and tables.slots[slot + 1].base + 3 <= <uint32_t>1 << order:
-        slot += 1
-    tables.nmain = NUM_LITERALS + 8 * (slot + 1)
-    tables.size_bits = 16 if order == MIN_ORDER else 24
-
-
-cdef inline void refill(Cursor* cursor) noexcept nogil:
-    """Have at least 48 bits in hand; past the end of the input they are zeros."""
-    if likely(cursor.source_end - cursor.source >= 8):
-        cursor.bits |= load_units(cursor.source) >> cursor.in_hand
-        cursor.source += ((63 - cursor.in_hand) >> 4) << 1
-        cursor.in_hand |= 48
-        return
-    while cursor.in_hand < 48:
-        if cursor.source_end - cursor.source >= 2:
-            cursor.bits |= <uint64_t>load16le(cursor.source) << (48 - cursor.in_hand)
-            cursor.source += 2
-        else:
-            cursor.invented += 16
-        cursor.in_hand += 16
-
-
-cdef inline uint32_t take(Cursor* cursor, int count) noexcept nogil:
-    """Take 0..32 bits that are in hand."""
-    cdef uint32_t value = <uint32_t>((cursor.bits >> 1) >> (63 - count))
-    cursor.bits <<= count
-    cursor.in_hand -= count
-    return value
-
-
-cdef inline uint32_t find_entry(const uint32_t* table, int root_bits, uint64_t bits) noexcept nogil:
-    cdef uint32_t entry = table[bits >> (64 - root_bits)]
-    if unlikely(entry & ENTRY_POINTER):
-        entry = follow_pointer(table, root_bits, entry, bits)
-    return entry
-
-
-cdef inline uint32_t take_symbol(Cursor* cursor, const uint32_t* table, int root_bits) noexcept nogil:
-    """Take a codeword of a code whose payload is the symbol."""
-    cdef uint32_t entry = find_entry(table, root_bits, cursor.bits)
-    cursor.bits <<= entry & 63
-    cursor.in_hand -= <int>(entry & 63)
-    return entry >> SYMBOL_AT
-
-
-cdef int read_lengths(Tables* tables, Cursor* target, uint8_t* lengths, size_t count) noexcept nogil:
-    """Read codeword lengths, coded by a pretree as differences to those in ``lengths``."""
-    cdef Cursor cursor = target[0]
-    cdef uint8_t pretree_lengths[NUM_PRETREE_SYMBOLS]
-    cdef size_t i, run
-    cdef uint32_t symbol
-    cdef int value
-    for i in range(NUM_PRETREE_SYMBOLS):
-        refill(&cursor)
-        pretree_lengths[i] = <uint8_t>take(&cursor, 4)
-    if build_decode_table(
-        &tables.builder, tables.pretree, PRETREE_TABLE_SIZE, PRETREE_BITS, 15,
-        pretree_lengths, NUM_PRETREE_SYMBOLS, tables.symbol_templates,
-    ) != CODE_COMPLETE:
-        return BAD_PRETREE
-    i = 0
-    while i < count:
-        refill(&cursor)
-        symbol = take_symbol(&cursor, tables.pretree, PRETREE_BITS)
-        if likely(symbol < 17):
-            value = <int>lengths[i] - <int>symbol
-            lengths[i] = <uint8_t>(value + 17 if value < 0 else value)
-            i += 1
-            continue
-        value = 0
-        if symbol == 17:
-            run = 4 + take(&cursor, 4)
-        elif symbol == 18:
-            run = 20 + take(&cursor, 5)
-        else:
-            run = 4 + take(&cursor, 1)
-            symbol = take_symbol(&cursor, tables.pretree, PRETREE_BITS)
-            value = <int>lengths[i] - <int>symbol
-            if value < 0:
-                value += 17
-            if symbol > 16:
-                return BAD_RUN
-        if run > count - i:
-            return BAD_RUN
-        memset(lengths + i, value, run)
-        i += run
-    target[0] = cursor
-    return OK
-
-
-cdef int read_codes(Tables* tables, Cursor* cursor, int kind) noexcept nogil:
-    """Read the codes of a compressed block and build their tables."""
-    cdef uint8_t aligned_lengths[NUM_ALIGNED_SYMBOLS]
-    cdef const uint32_t* templates = tables.verbatim_templates
-    cdef size_t i
-    cdef int status
-    cursor.has_aligned_code = True
-    if kind == ALIGNED:
-        templates = tables.aligned_templates
-        refill(cursor)
-        for i in range(NUM_ALIGNED_SYMBOLS):
-            aligned_lengths[i] = <uint8_t>take(cursor, 3)
-        status = build_decode_table(
-            &tables.builder, tables.aligned, ALIGNED_TABLE_SIZE, ALIGNED_BITS, 7,
-            aligned_lengths, NUM_ALIGNED_SYMBOLS, tables.symbol_templates,
-        )
-        if status == CODE_INVALID:
-            return BAD_ALIGNED_CODE
-        cursor.has_aligned_code = status == CODE_COMPLETE
-    status = read_lengths(tables, cursor, tables.main_lengths, NUM_LITERALS)
-    if status == OK:
-        status = read_lengths(
-            tables, cursor, tables.main_lengths + NUM_LITERALS, tables.nmain - NUM_LITERALS
-        )
-    if status == OK:
-        status = read_lengths(tables, cursor, tables.length_lengths, NUM_LENGTH_SYMBOLS)
-    if status != OK:
-        return status
-    if build_decode_table(
-        &tables.builder, tables.main, MAIN_TABLE_SIZE, MAIN_BITS, 16,
-        tables.main_lengths, tables.nmain, templates,
-    ) != CODE_COMPLETE:
-        return BAD_MAIN_CODE
-    status = build_decode_table(
-        &tables.builder, tables.length, LENGTH_TABLE_SIZE, LENGTH_BITS, 16,
-        tables.length_lengths, NUM_LENGTH_SYMBOLS, tables.symbol_templates,
-    )
-    if status == CODE_INVALID:
-        return BAD_LENGTH_CODE
-    if status == CODE_EMPTY:
-        for i in range(<size_t>1 << LENGTH_BITS):
-            tables.length[i] = NO_LENGTH
-    return OK
+cdef inline uint32_t use_offset(
+    uint32_t* queue, const Slot* slot, uint32_t explicit
+) noexcept nogil:
+    """The offset of a match, moved to the front of the recent offsets; ``queue[3]`` is scratch."""
+    cdef uint32_t front, second
+    queue[3] = explicit
+    front = queue[slot.new_recent[0]]
+    second = queue[slot.new_recent[1]]
+    queue[2] = queue[slot.new_recent[2]]
+    queue[1] = second
+    queue[0] = front
+    return front
 
 
 cdef int decode_fast(Tables* tables, Cursor* cursor, BlockTag tag) noexcept nogil:
     """Decode while both buffers have room to spare; stops before an item that might not fit.
 
-    Needs a byte of output: a literal is a match of length 1 and recent offset 0 whose bytes come from a table, so that
-    nothing branches on the kind of item. Of ``in_hand`` only the low six bits count: whole entries are
-    subtracted from it.
+    A literal is a match of length 1 at recent offset 0 whose bytes come from a table, so that
+    nothing branches on the kind of item. Of ``in_hand`` only the low six bits count: whole
+    entries are subtracted from it.
     """
     cdef const uint8_t* start = cursor.start
     cdef const uint8_t* source = cursor.source
@@ -369,9 +128,9 @@ cdef int decode_fast(Tables* tables, Cursor* cursor, BlockTag tag) noexcept nogi
     cdef uint64_t in_hand = cursor.in_hand
     cdef uint64_t after
     cdef uint32_t queue[4]
-    cdef uint32_t recent1
     cdef uint32_t entry, other, offset, mask
     cdef const Slot* slot
+    cdef const uint8_t* literal
     cdef size_t length
     cdef int status = OK
     queue[0] = cursor.recent[0]
@@ -391,7 +150,7 @@ cdef int decode_fast(Tables* tables, Cursor* cursor, BlockTag tag) noexcept nogi
         if length == LONG_LENGTH:
             other = find_entry(&tables.length[0], LENGTH_BITS, after)
             length += other >> SYMBOL_AT
-            if unlikely(<Py_ssize_t>length > out_safe - out):
+            if unlikely(length > MAX_MATCH or <Py_ssize_t>length > out_safe - out):
                 break
             after <<= other & 63
             in_hand -= codeword_bits(entry) + (other & 63)
@@ -408,21 +167,17 @@ cdef int decode_fast(Tables* tables, Cursor* cursor, BlockTag tag) noexcept nogi
         offset = <uint32_t>((after >> 1) >> (entry >> SHIFT_AT & 63))
         if BlockTag is AlignedTag:
             other = tables.aligned[bits >> (64 - ALIGNED_BITS)]
-            mask = 0 - (entry >> 22 & 1)
+            mask = 0 - (entry >> ALIGNED_AT & 1)
             offset = offset << (3 & mask) | (other >> SYMBOL_AT & mask)
             bits <<= other & mask & 63
             in_hand -= other & mask & 63
-        queue[3] = slot.base + offset
-        offset = queue[slot.new_recent[0]]
-        recent1 = queue[slot.new_recent[1]]
-        queue[2] = queue[slot.new_recent[2]]
-        queue[1] = recent1
-        queue[0] = offset
+        offset = use_offset(queue, slot, slot.base + offset)
         if unlikely(offset > <size_t>(out - start)):
             if not entry & ENTRY_LITERAL:
                 status = BAD_OFFSET
                 break
-        memcpy(out, choose(entry & ENTRY_LITERAL, &tables.literal_bytes[entry >> SHIFT_AT], out - offset), 16)
+        literal = &tables.literal_bytes[entry >> SHIFT_AT]
+        memcpy(out, choose(entry & ENTRY_LITERAL, literal, out - offset), 16)
         if unlikely(length > 16 or offset < length):
             copy_match_wide(out, offset, length)
         out += length
@@ -454,7 +209,7 @@ cdef inline int take_offset(
         cursor.recent[slot] = cursor.recent[0]
     else:
         offset[0] = take(cursor, 63 - (entry >> SHIFT_AT & 63))
-        if entry & ENTRY_ALIGNED:
+        if entry >> ALIGNED_AT & 1:
             if not cursor.has_aligned_code:
                 return NO_SUCH_CODE
             offset[0] = offset[0] << 3 | take_symbol(cursor, tables.aligned, ALIGNED_BITS)
@@ -482,7 +237,7 @@ cdef int decode_rest(const Tables* tables, Cursor* cursor) noexcept nogil:
             continue
         if length == LONG_LENGTH:
             length += take_symbol(cursor, tables.length, LENGTH_BITS)
-            if length >= NO_LENGTH >> SYMBOL_AT:
+            if length > MAX_MATCH:
                 return NO_SUCH_CODE
             refill(cursor)
         status = take_offset(tables, cursor, entry, &offset)
@@ -506,7 +261,7 @@ cdef int copy_raw_block(Cursor* cursor, size_t size) noexcept nogil:
     cdef Py_ssize_t position = 2 * (consumed // 16 + 1)
     cdef const uint8_t* source
     cdef int i
-    if end - cursor.stream_start < position or end - cursor.stream_start - position < 12 + <Py_ssize_t>size:
+    if end - cursor.stream_start - position < 12 + <Py_ssize_t>size:
         return SHORT_RAW_BLOCK
     source = cursor.stream_start + position
     for i in range(3):
@@ -547,7 +302,12 @@ cdef int decode_block(Tables* tables, Cursor* cursor, bint* may_have_e8) noexcep
     if tables.main_lengths[0xE8]:
         may_have_e8[0] = True
     cursor.block_end = cursor.out + size
-    if cursor.source_end - cursor.source >= INPUT_SLACK and size > COPY_SLACK and cursor.has_aligned_code:
+    # the fast loop takes it that there is an aligned code, and room for one turn
+    if (
+        cursor.source_end - cursor.source >= INPUT_SLACK
+        and size > COPY_SLACK
+        and cursor.has_aligned_code
+    ):
         status = tables.fast_loops[kind == ALIGNED](tables, cursor)
         if status != OK:
             return status
@@ -575,7 +335,8 @@ cdef void undo_e8(uint8_t* data, size_t size) noexcept nogil:
 
 
 cdef int decode_chunk(
-    Tables* tables, const uint8_t* source, size_t source_size, uint8_t* out, size_t out_size, size_t* produced,
+    Tables* tables, const uint8_t* source, size_t source_size,
+    uint8_t* out, size_t out_size, size_t* produced,
 ) noexcept nogil:
     cdef Cursor cursor
     cdef bint may_have_e8 = False
@@ -601,10 +362,11 @@ cdef int decode_chunk(
 
 
 @cython.final
+@cython.auto_pickle(False)
 cdef class LzxDecompressor:
-    """Decodes LZX chunks of a resource with chunks of ``block_size`` bytes; the object holds all tables.
+    """Decodes LZX chunks of a resource whose chunk size is ``block_size``; holds all tables.
 
-    A last, shorter chunk needs the nominal chunk size of its resource too: the code depends on it.
+    A shorter last chunk needs the nominal chunk size of its resource too: the code depends on it.
 
     Raises:
         ValueError: ``block_size`` is not a power of two in 32768..2097152.
@@ -639,7 +401,7 @@ cdef class LzxDecompressor:
         return out
 
     def decompress_into(self, source, destination) -> None:
-        """Fill the whole writable buffer ``destination`` from ``source``; the two must not overlap.
+        """Fill the whole writable buffer ``destination``, which must not overlap ``source``.
 
         Raises:
             CodecError: The chunk is malformed; the content of ``destination`` is undefined.
@@ -656,7 +418,7 @@ cdef class LzxDecompressor:
 
     cdef int _check_size(self, Py_ssize_t size) except -1:
         if size < 0 or size > self.block_size:
-            raise ValueError(f"uncompressed size {size} is not in 0..{self.block_size}, the block size")
+            raise ValueError(f"uncompressed size {size} is not in 0..{self.block_size}")
         return 0
 
     cdef int _decode(self, source, uint8_t* out, Py_ssize_t size) except -1:

@@ -14,7 +14,6 @@ from wimtui.engine.codecs._bitio cimport (
     choose,
     copy_match_wide,
     drop_flag,
-    likely,
     load16le,
     load_units,
     take_flag,
@@ -42,8 +41,8 @@ cdef enum:
     TABLE_SIZE = 2566
     MIN_MATCH = 3
     LONG_LENGTH = 18
-    # One turn of the fast loop fetches 6 + 6 units' bytes and 3 raw ones, and loads 8 ahead.
-    INPUT_SLACK = 32
+    # One turn of the fast loop fetches 6 bytes of units and 3 raw ones, and loads 8 at a time.
+    INPUT_SLACK = 16
 
 cdef enum Status:
     OK = 0
@@ -60,8 +59,8 @@ cdef tuple REASONS = (
     "a match reaches past the end of the chunk",
 )
 
-# Payload of an entry: the right shift that leaves the offset (63 - class) in bits 12..17; length in 18..22, where a
-# literal has 1; from bit 23 where a literal stands in the table of bytes.
+# Payload of an entry: the right shift that leaves the offset (63 - class) in bits 12..17; length
+# in 18..22, where a literal has 1; from bit 23 where a literal stands in the table of bytes.
 cdef enum:
     SHIFT_AT = 12
     LENGTH_AT = 18
@@ -116,8 +115,10 @@ cdef int read_header(Tables* tables, const uint8_t* source) noexcept nogil:
     return OK
 
 
-cdef inline bint take_long_match(Cursor* cursor, uint32_t entry, const uint8_t* out_safe, int* status) noexcept nogil:
-    """Copy a match of 18 bytes or more; 0 stops the fast loop, before the match unless it is malformed."""
+cdef inline bint take_long_match(
+    Cursor* cursor, uint32_t entry, const uint8_t* out_safe, int* status
+) noexcept nogil:
+    """Copy a match of 18 bytes or more; False stops the fast loop before it."""
     cdef unsigned int extra = total_bits(entry) - codeword_bits(entry)
     cdef uint64_t bits = cursor.bits << codeword_bits(entry)
     cdef int in_hand = cursor.in_hand - <int>codeword_bits(entry)
@@ -149,8 +150,9 @@ cdef inline bint take_long_match(Cursor* cursor, uint32_t entry, const uint8_t* 
 cdef int decode_fast(Tables* tables, Cursor* target) noexcept nogil:
     """Decode while both buffers have room to spare; stops before an item that might not fit.
 
-    Needs a byte of output: a literal is a match of length 1 whose bytes come from a table, so that nothing branches
-    on the kind of item. Of ``in_hand`` only the low six bits count: whole entries are subtracted from it.
+    Needs a byte of output, which a literal would reach back to: it is a match of length 1 at
+    offset 1 whose bytes come from a table, so that nothing branches on the kind of item. Of
+    ``in_hand`` only the low six bits count: whole entries are subtracted from it.
     """
     cdef Cursor cursor = target[0]
     cdef const uint8_t* start = target.start
@@ -158,6 +160,7 @@ cdef int decode_fast(Tables* tables, Cursor* target) noexcept nogil:
     cdef const uint8_t* source_safe = target.source_end - INPUT_SLACK
     cdef uint8_t* out = target.out
     cdef uint8_t* out_safe = target.end - COPY_SLACK
+    cdef const uint8_t* literal
     cdef uint64_t bits = target.bits
     cdef uint64_t in_hand = target.in_hand
     cdef uint64_t after
@@ -193,7 +196,8 @@ cdef int decode_fast(Tables* tables, Cursor* target) noexcept nogil:
             break
         bits <<= entry & 63
         in_hand -= entry
-        memcpy(out, choose(entry & ENTRY_LITERAL, &tables.literal_bytes[entry >> LITERAL_AT], out - offset), 16)
+        literal = &tables.literal_bytes[entry >> LITERAL_AT]
+        memcpy(out, choose(entry & ENTRY_LITERAL, literal, out - offset), 16)
         if unlikely(length > 16 or offset < length):
             copy_match_wide(out, offset, length)
         out += length
@@ -223,7 +227,7 @@ cdef inline unsigned int raw_byte(Cursor* cursor) noexcept nogil:
 
 
 cdef void give_back(Cursor* cursor) noexcept nogil:
-    """Return whole units to the input until at most 31 bits are in hand, and clear what lies below."""
+    """Return whole units to the input until at most 31 bits are in hand; clear what lies below."""
     cdef int surplus = (cursor.in_hand - 16) >> 4
     if surplus > 0:
         cursor.source -= 2 * surplus
@@ -234,7 +238,9 @@ cdef void give_back(Cursor* cursor) noexcept nogil:
         cursor.bits = 0
 
 
-cdef int decode_careful(const uint32_t* entries, Cursor* cursor, const uint8_t* stop) noexcept nogil:
+cdef int decode_careful(
+    const uint32_t* entries, Cursor* cursor, const uint8_t* stop
+) noexcept nogil:
     """Decode until the output reaches ``stop``, with a check for everything."""
     cdef uint32_t entry
     cdef size_t offset, length
@@ -273,7 +279,8 @@ cdef int decode_careful(const uint32_t* entries, Cursor* cursor, const uint8_t* 
 
 
 cdef int decode_chunk(
-    Tables* tables, const uint8_t* source, size_t source_size, uint8_t* out, size_t out_size, size_t* produced,
+    Tables* tables, const uint8_t* source, size_t source_size,
+    uint8_t* out, size_t out_size, size_t* produced,
 ) noexcept nogil:
     cdef Cursor cursor
     cdef int status
@@ -303,6 +310,7 @@ cdef int decode_chunk(
 
 
 @cython.final
+@cython.auto_pickle(False)
 cdef class XpressDecompressor:
     """Decodes XPRESS chunks of at most ``block_size`` bytes; the object holds all tables.
 
@@ -336,7 +344,7 @@ cdef class XpressDecompressor:
         return out
 
     def decompress_into(self, source, destination) -> None:
-        """Fill the whole writable buffer ``destination`` from ``source``; the two must not overlap.
+        """Fill the whole writable buffer ``destination``, which must not overlap ``source``.
 
         Raises:
             CodecError: The chunk is malformed; the content of ``destination`` is undefined.
@@ -353,7 +361,7 @@ cdef class XpressDecompressor:
 
     cdef int _check_size(self, Py_ssize_t size) except -1:
         if size < 0 or size > self.block_size:
-            raise ValueError(f"uncompressed size {size} is not in 0..{self.block_size}, the block size")
+            raise ValueError(f"uncompressed size {size} is not in 0..{self.block_size}")
         return 0
 
     cdef int _decode(self, source, uint8_t* out, Py_ssize_t size) except -1:
