@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -21,11 +22,11 @@ DEADLINE_SECONDS = 30.0
 
 
 class Mounted:
-    """The process, its mount point, and a line to it."""
+    """The process, its mount point, and a line to it; its log is in the folder given."""
 
     def __init__(self, folder: Path, **settings: Any) -> None:
-        self.path = folder / "mount"
-        self.path.mkdir()
+        # Not below pytest's own folder: runs side by side clear old ones away, mounts and all.
+        self.path = Path(tempfile.mkdtemp(prefix="wimtui-mount-"))
         self.log_path = folder / "log"
         settings["mount_point"] = str(self.path)
         with self.log_path.open("wb") as log:
@@ -56,6 +57,7 @@ class Mounted:
                 stream.close()
             if find_mount(self.path) is not None:
                 self.unmount("-z")
+            self.path.rmdir()
 
     def send(self, order: str) -> None:
         assert self.process.stdin is not None

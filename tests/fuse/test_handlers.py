@@ -6,6 +6,7 @@ import errno
 import os
 from typing import TYPE_CHECKING, Any
 
+import pyfuse3
 import pytest
 import trio
 from pyfuse3 import EntryAttributes, FUSEError, SetattrFields
@@ -112,6 +113,18 @@ async def test_whatever_the_tree_raises_becomes_a_number(
     tree.fail = None
     await READS[operation](operations)
     assert operations.activity.requests[operation] == 3
+
+
+def test_every_request_that_pyfuse3_knows_is_answered() -> None:
+    handlers = {name for name in vars(pyfuse3.Operations) if not name.startswith("_")}
+    inherited = {
+        name
+        for name in handlers
+        if getattr(WimOperations, name) is getattr(pyfuse3.Operations, name)
+    }
+
+    # poll: the kernel then treats files as always ready. stacktrace: no request.
+    assert inherited <= {"poll", "stacktrace", "enable_acl", "enable_writeback_cache"}
 
 
 @pytest.mark.trio

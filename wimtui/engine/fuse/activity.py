@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 
 
@@ -12,8 +13,8 @@ class Activity:
 
     started_at_ns: int = field(default_factory=time.time_ns)
     """When the mount began, in nanoseconds since 1970."""
-    requests: dict[str, int] = field(default_factory=dict)
-    """How many requests of each kind came; kinds that never came are absent or zero."""
+    requests: Counter[str] = field(default_factory=Counter)
+    """How many requests of each kind came; kinds that never came are absent."""
     bytes_read: int = 0
     """Bytes given to the kernel in answer to read; what its page cache served is not among them."""
     inline_reads: int = 0
@@ -22,4 +23,4 @@ class Activity:
     @property
     def reads(self) -> int:
         """How many read requests came."""
-        return self.requests.get("read", 0)
+        return self.requests["read"]

@@ -38,8 +38,7 @@ def inline(
 
     @wraps(method)
     async def handler(self: H, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        requests = self.activity.requests
-        requests[name] = requests.get(name, 0) + 1
+        self.activity.requests[name] += 1
         try:
             return method(self, *args, **kwargs)
         except FUSEError:
@@ -58,8 +57,7 @@ def guarded(
 
     @wraps(method)
     async def handler(self: H, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        requests = self.activity.requests
-        requests[name] = requests.get(name, 0) + 1
+        self.activity.requests[name] += 1
         try:
             return await method(self, *args, **kwargs)
         except FUSEError:

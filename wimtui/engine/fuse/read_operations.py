@@ -118,8 +118,7 @@ class ReadOperations(pyfuse3.Operations):
         return entry
 
     async def forget(self, inode_list: Sequence[tuple[int, int]]) -> None:
-        requests = self.activity.requests
-        requests["forget"] = requests.get("forget", 0) + 1
+        self.activity.requests["forget"] += 1
         if self._lookup_counts is not None:
             self._lookup_counts.forget((Ino(ino), lookups) for ino, lookups in inode_list)
 
@@ -228,9 +227,12 @@ class ReadOperations(pyfuse3.Operations):
     # Extended attributes
 
     async def getxattr(self, inode: int, name: bytes, ctx: RequestContext) -> bytes:
-        """Return a value; the names the kernel asks for of itself are refused before all else."""
-        requests = self.activity.requests
-        requests["getxattr"] = requests.get("getxattr", 0) + 1
+        """Return a value; the names the kernel asks for of itself are refused before all else.
+
+        Written out rather than ``guarded``, whose second coroutine would make that refusal, which
+        is most of what ``ls -l`` asks for, take 1.0 us instead of 0.6.
+        """
+        self.activity.requests["getxattr"] += 1
         if not self._has_xattrs:
             raise _NOT_IMPLEMENTED.fresh()
         if name.startswith(_KERNEL_XATTRS):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import sys
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final
@@ -151,7 +150,6 @@ class _Messages:
 @contextlib.contextmanager
 def _libfuse_messages() -> Iterator[_Messages]:
     """Keep what libfuse prints: it has no other way to say why a mount fails."""
-    sys.stderr.flush()
     saved = os.dup(2)
     diverted = os.memfd_create("libfuse-messages")
     messages = _Messages(diverted)
@@ -162,7 +160,7 @@ def _libfuse_messages() -> Iterator[_Messages]:
         finally:
             os.dup2(saved, 2)
         if text := messages.text():
-            log.warning("libfuse: %s", text)
+            log.info("libfuse: %s", text)
     finally:
         os.close(diverted)
         os.close(saved)
