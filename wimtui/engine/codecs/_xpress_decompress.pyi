@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 from typing import Self, final
 
 from typing_extensions import Buffer
