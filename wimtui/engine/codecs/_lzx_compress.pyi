@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+from typing import final
+
 from typing_extensions import Buffer
 
+@final
 class LzxCompressor:
     @property
     def block_size(self) -> int: ...
