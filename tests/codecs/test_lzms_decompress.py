@@ -56,6 +56,8 @@ class Stream:
                 self.delta_match()
             else:
                 self.lz_match()
+        while self.position < 3:  # blocks of 2 bytes or less have no code for offsets
+            self.literal()
         return self
 
     def literal(self) -> None:
