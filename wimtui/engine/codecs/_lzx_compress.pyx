@@ -2,6 +2,7 @@
 # cython: embedsignature=True, freethreading_compatible=True
 """LZX compressor in the WIM variant: independent blocks, E8 translation of every block."""
 
+cimport cython
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.pythread cimport (
     NOWAIT_LOCK, PyThread_acquire_lock, PyThread_allocate_lock, PyThread_free_lock,
@@ -76,6 +77,7 @@ cdef uint64_t encode(Encoder *e) noexcept nogil:
     return finish_stream(&e.writer) if fits else 0
 
 
+@cython.final
 cdef class LzxCompressor:
     """Encodes blocks of at most ``block_size`` bytes (a power of two, 2**15 .. 2**21).
 

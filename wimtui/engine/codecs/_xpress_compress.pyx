@@ -2,6 +2,7 @@
 # cython: embedsignature=True, freethreading_compatible=True
 """XPRESS compressor: LZ77 with one prefix code a block, stored in front of it as 512 nibbles."""
 
+cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.pythread cimport (
     NOWAIT_LOCK, PyThread_acquire_lock, PyThread_allocate_lock, PyThread_free_lock,
@@ -335,6 +336,7 @@ cdef uint64_t plan_block(Encoder *e) noexcept nogil:
     return encoded_size(e)
 
 
+@cython.final
 cdef class XpressCompressor:
     """Encodes blocks of at most ``block_size`` bytes (a power of two, 2**12 .. 2**16).
 
