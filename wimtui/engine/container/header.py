@@ -69,7 +69,7 @@ class Header:
             UnknownVersionError: Another version.
         """
         data = memoryview(buffer)
-        if data[:8] not in {MAGIC, PIPABLE_MAGIC} and len(data) >= 8:
+        if bytes(data[:8]) not in {MAGIC, PIPABLE_MAGIC} and len(data) >= 8:
             raise NotWimError("not a WIM file", path=path, structure="header", offset_in_file=0)
         if len(data) < HEADER_NBYTES:
             raise TruncatedError("the file is too short to be a WIM", path=path, structure="header")

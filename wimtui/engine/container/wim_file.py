@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Self
 
 from wimtui.engine.codecs.factory import DecompressorPool
 from wimtui.engine.container.blob_table import BlobTable
 from wimtui.engine.container.compression import codec_from_flags, effective_chunk_size
 from wimtui.engine.container.file_bytes import FileBytes, FileIdentity, identity_now
-from wimtui.engine.container.flags import HEADER_NBYTES, HeaderFlag
+from wimtui.engine.container.flags import HEADER_NBYTES, HeaderFlag, ResourceFlag, WimVersion
 from wimtui.engine.container.header import PIPABLE_MAGIC, Header
 from wimtui.engine.container.integrity import check_pieces, covered_nbytes, read_integrity_table
 from wimtui.engine.container.limits import Limits
@@ -141,6 +141,9 @@ class WimFile:
         Raises:
             FormatError: It cannot be read as the header describes it.
         """
+        if self.header.version is not WimVersion.SOLID:
+            # Before version 0x0E00 the flag has no meaning.
+            header = replace(header, flags=header.flags & ~ResourceFlag.SOLID)
         return open_resource(
             self.file,
             header,
