@@ -62,6 +62,19 @@ def test_a_busy_mount_stays_and_a_lazy_unmount_serves_until_the_last_close(
         assert mounted.wait() == 0
 
 
+def test_a_connection_cut_by_force_is_told_from_an_unmount(tmp_path: Path) -> None:
+    if os.getuid() != 0:
+        pytest.skip("umount -f needs root")
+    with Mounted(tmp_path, flat_files=3) as mounted:
+        with (mounted.path / "hello").open("rb"):
+            subprocess.run(["umount", "-f", mounted.path], capture_output=True, check=False)
+            assert mounted.answer() == {"end": "aborted", "bugs": 0}
+
+        assert mounted.wait() == 0
+        assert find_mount(mounted.path) is not None
+        assert mounted.unmount().returncode == 0
+
+
 def test_terminating_takes_the_mount_away(tmp_path: Path) -> None:
     with Mounted(tmp_path, flat_files=3) as mounted:
         assert mounted.ask("terminate") == {"done": "terminate"}

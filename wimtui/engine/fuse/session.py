@@ -38,7 +38,10 @@ class SessionEnd(Enum):
     """Why the kernel asks no more."""
 
     UNMOUNTED = "unmounted"
-    """Somebody unmounted: fusermount3 -u, umount, or the connection was aborted."""
+    """Somebody unmounted: fusermount3 -u or umount."""
+    ABORTED = "aborted"
+    """The connection was cut, as ``umount -f`` does where files are open. The mount point is dead
+    until somebody unmounts it; ``close`` does not, because libfuse takes it for unmounted."""
     TERMINATED = "terminated"
     """``terminate`` was called; the mount is still there until ``close``."""
 
@@ -62,6 +65,7 @@ class FuseSession:
         self.ready = trio.Event()
         """Set when the kernel has begun to ask: the mount can be used."""
         self._terminated = False
+        self._device: str | None = None
         self.loop = RequestLoop()
 
     def open(self) -> None:
@@ -92,11 +96,16 @@ class FuseSession:
     async def serve(self) -> SessionEnd:
         """Answer the kernel until somebody unmounts or ``terminate`` is called."""
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._widen_read_ahead)
+            nursery.start_soon(self._meet_kernel)
             with self.loop.installed():
                 await pyfuse3.main()
             nursery.cancel_scope.cancel()
-        return SessionEnd.TERMINATED if self._terminated else SessionEnd.UNMOUNTED
+        if self._terminated:
+            return SessionEnd.TERMINATED
+        mount = find_mount(self.mount_point)
+        if mount is not None and mount.device == self._device:
+            return SessionEnd.ABORTED
+        return SessionEnd.UNMOUNTED
 
     def terminate(self) -> None:
         """End ``serve`` from the trio thread; requests under way are answered first."""
@@ -117,12 +126,13 @@ class FuseSession:
         FuseSession._current = None
         self.operations.close()
 
-    async def _widen_read_ahead(self) -> None:
-        """Let the kernel ask for 1 MiB at a time instead of 128 KiB; only root may."""
+    async def _meet_kernel(self) -> None:
+        """Note the mount's device; let the kernel ask for 1 MiB at a time where root may say so."""
         await self.ready.wait()
         # The answer to INIT, which sets the small figure, is written before any other task runs.
         mount = find_mount(self.mount_point)
         if mount is not None:
+            self._device = mount.device
             _set_read_ahead(mount.device)
 
 
