@@ -8,6 +8,7 @@ import shutil
 import socket
 import stat
 import subprocess
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -193,4 +194,8 @@ def _add_streams(path: Path, folder: Path) -> None:
                 os.setxattr(mountpoint / name, f"user.{stream}", value)
     finally:
         wimlib("unmount", mountpoint, "--commit")
-    mountpoint.rmdir()
+    # wimlib-imagex returns before its daemon has let go of the mount point.
+    deadline = time.monotonic() + 20
+    while mountpoint.is_mount() or any(folder.glob("*.staging*")):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)

@@ -76,7 +76,7 @@ def unmount(
         ControlError: Something else.
     """
     point = record.entry.mount_point
-    if record.status is MountStatus.INVALID and record.mount_points:
+    if record.status is MountStatus.INVALID and point in record.mount_points:
         raise NotAMountError(record.detail, path=point, hint="undo that, then unmount")
     if not record.alive:
         if record.status is not MountStatus.DEAD:

@@ -50,11 +50,12 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 FUSE_SUBTYPE = "wimtui"
+REGISTRY_INTERVAL_S = 10.0
 LAST_WORDS_S = 5.0
 """How long a daemon that ends waits for front ends to take its last messages."""
 
 
-async def serve_mount(startup: Startup, request: MountRequest) -> None:
+async def serve_mount(startup: Startup, request: MountRequest, log_path: Path | None) -> None:
     """Open, mount, answer until unmounted, and take everything away again.
 
     Raises:
@@ -83,7 +84,7 @@ async def serve_mount(startup: Startup, request: MountRequest) -> None:
         operations = WimOperations(image.view, threads)
         session = FuseSession(operations, mount_point, fuse_options)
         session.open()
-        await MountLife(request, image, session, registry, queue, bulk).run(startup)
+        await MountLife(request, image, session, registry, queue, bulk).run(startup, log_path)
 
 
 def _fuse_options(request: MountRequest) -> tuple[bool, FuseOptions]:
@@ -123,20 +124,21 @@ class MountLife:
         self._nursery: trio.Nursery | None = None
         self._unmount_requester: tuple[str, int] | None = None
 
-    async def run(self, startup: Startup) -> None:
+    async def run(self, startup: Startup, log_path: Path | None) -> None:
         """Serve until unmounted; on a crash the mount point stays dead rather than empty."""
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
-            nursery.start_soon(self._announce, startup)
+            nursery.start_soon(self._announce, startup, log_path)
             nursery.start_soon(self._server.serve)
             nursery.start_soon(self._obey_signals)
+            nursery.start_soon(self._keep_registered)
             end = await self._session.serve()
             log.info("%s: %s", self._request.mount_point, end.value)
             self._session.close(unmount=True)
             await self._say_goodbye()
             nursery.cancel_scope.cancel()
 
-    async def _announce(self, startup: Startup) -> None:
+    async def _announce(self, startup: Startup, log_path: Path | None) -> None:
         await self._session.ready.wait()
         mount = MountTable.read().at(self._request.mount_point)
         self._registry.update(
@@ -144,7 +146,7 @@ class MountLife:
             kernel_mount_id=0 if mount is None else mount.kernel_mount_id,
             device="" if mount is None else mount.device,
         )
-        startup.ready(self._request.mount_id)
+        startup.ready(self._request.mount_id, log_path)
         log.info("%s: image %d mounted", self._request.mount_point, self._image.index)
 
     async def _obey_signals(self) -> None:
@@ -155,12 +157,21 @@ class MountLife:
                 log.info("signal %d: unmounting", number)
                 self._session.terminate()
 
+    async def _keep_registered(self) -> None:
+        """Write the registry entry again when /run/user/UID went with the user's last logout."""
+        while True:
+            await trio.sleep(REGISTRY_INTERVAL_S)
+            try:
+                self._registry.ensure()
+            except ControlError as error:
+                log.warning("%s", error)
+
     async def _say_goodbye(self) -> None:
         requester, request_id = self._unmount_requester or ("", 0)
-        self._registry.remove()
         ended = EndedEvent(operation="unmount", outcome=Outcome.DONE)
         self._server.broadcast(ended, requester=requester, request_id=request_id)
         await self._server.drain(LAST_WORDS_S)
+        self._registry.remove()
 
     async def _answer(self, request: Request, server: RequestServer) -> Reply:
         match request:
@@ -208,7 +219,7 @@ class MountLife:
     async def _unmount(self, lazy: bool) -> None:
         """Have the kernel unmount, so that it is the kernel that says whether files are open."""
         self._set_state(DaemonState.UNMOUNTING)
-        where = self._request.mount_point
+        where = self._mount_point_now()
         try:
             await trio.to_thread.run_sync(lambda: unmount_kernel(where, lazy=lazy))
         except NotAMountError:
@@ -224,6 +235,16 @@ class MountLife:
                 operation="unmount", outcome=Outcome.FAILED, code=code, text=text, hint=hint
             )
             self._server.broadcast(ended, requester=requester, request_id=request_id)
+
+    def _mount_point_now(self) -> str:
+        """Return where the mount is: a folder above it may have been renamed."""
+        place = self._request.mount_point
+        moved = [mount.mount_point for mount in MountTable.read().of_device(self._device)]
+        return place if place in moved or not moved else moved[0]
+
+    @property
+    def _device(self) -> str:
+        return self._registry.entry.device
 
     def _set_state(self, state: DaemonState) -> None:
         self._registry.update(state=state)

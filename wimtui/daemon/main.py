@@ -24,10 +24,10 @@ def main() -> None:
     startup = Startup.from_arguments()
     try:
         request = MountRequest.from_options(startup.options)
-        _set_up_logging(request, foreground=startup.foreground)
+        log_path = _set_up_logging(request, foreground=startup.foreground)
         # The columns of an image never form cycles; walking them would only cost time.
         gc.freeze()
-        trio.run(serve_mount, startup, request)
+        trio.run(serve_mount, startup, request, log_path)
     except (WimError, ControlError) as error:
         log.error("%s", error)
         startup.failed(error.code, str(error), name=type(error).__name__)
@@ -41,7 +41,9 @@ def main() -> None:
         raise
 
 
-def _set_up_logging(request: MountRequest, *, foreground: bool) -> None:
+def _set_up_logging(request: MountRequest, *, foreground: bool) -> Path | None:
     level = logging.DEBUG if request.debug else logging.INFO
     log_file = Path(request.log_file) if request.log_file else None
-    logs.set_up_daemon(request.mount_id, level=level, log_file=log_file, foreground=foreground)
+    return logs.set_up_daemon(
+        request.mount_id, level=level, log_file=log_file, foreground=foreground
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 from typing import TYPE_CHECKING
 
 import trio
@@ -19,6 +20,7 @@ from wimtui.control.protocol import (
     OkReply,
     Reply,
     Request,
+    Scalar,
     Subscribe,
     Unsubscribe,
 )
@@ -125,7 +127,11 @@ class RequestServer:
         log.debug("request %d: %r", envelope.request_id, request)
         match request:
             case Hello():
-                data = {"wimtui_version": __version__, "mount_id": self._mount_id}
+                data: dict[str, Scalar] = {
+                    "wimtui_version": __version__,
+                    "mount_id": self._mount_id,
+                    "pid": os.getpid(),
+                }
                 return OkReply(data=data)
             case Subscribe(progress=progress, log_level=level):
                 outbox.subscribed, outbox.progress = True, progress
@@ -134,7 +140,10 @@ class RequestServer:
             case Unsubscribe():
                 return OkReply()
             case LogLevel(level=level):
-                logs.set_file_level(level)
+                try:
+                    logs.set_file_level(level)
+                except ValueError:
+                    return ErrorReply(code=24, text=f"no log level {level!r}", name="level")
                 return OkReply()
             case Request():
                 return await self._guarded(request)

@@ -125,7 +125,7 @@ def new_request(wim: str, mount_point: str, **options: Any) -> MountRequest:
     request = MountRequest(
         mount_id=new_mount_id(),
         wim_path=str(Path(wim).absolute()),
-        mount_point=os.path.realpath(mount_point),
+        mount_point=registry.resolved_mount_point(mount_point),
         uid=os.getuid(),
         gid=os.getgid(),
     )
