@@ -232,7 +232,7 @@ def test_opening() -> None:
     with pytest.raises(EncryptedNodeError, match="/efs is encrypted"):
         tree.open_file(node(tree, "efs"))
     assert stat_of(tree, "efs").size == 0
-    with pytest.raises(MissingBlobError, match="the data of /missing .*--ref"):
+    with pytest.raises(MissingBlobError, match=r"the data of /missing .*--ref"):
         tree.open_file(node(tree, "missing"))
     with pytest.raises(IsADirectoryNodeError):
         tree.open_file(ROOT_INO)

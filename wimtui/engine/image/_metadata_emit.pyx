@@ -94,15 +94,16 @@ cdef class Emitter:
         return count
 
     cdef size_t append_name(self, bytes name, size_t at) except? 0xFFFFFFFF:
-        """Write a name and its NUL at an offset; return its bytes without the NUL."""
+        """Write a name and its NUL where room is reserved; return its bytes without the NUL.
+
+        A name takes at most twice as many bytes in UTF-16 as in WTF-8.
+        """
         cdef Py_ssize_t count, i
         if name is None:
             raise TypeError("a name is bytes")
         if PyBytes_GET_SIZE(name) == 0:
             return 0
         count = self.decode(name)
-        if at + 2 * count + 2 > self.nbytes:
-            self.reserve(at + 2 * count + 2 - self.nbytes)
         for i in range(count):
             store16(self.out + at + 2 * i, self.units[i])
         store16(self.out + at + 2 * count, 0)
