@@ -286,6 +286,13 @@ cdef inline void put_offset(LzmsModel *m, AdaptiveCode *code, uint32_t offset) n
 
 # ---- Items ----
 
+cdef inline uint32_t repeat_cost(
+    const Probability *first, const Probability *second, const uint8_t *states, uint32_t index
+) noexcept nogil:
+    if index == 0:
+        return first[states[0]].cost[0]
+    return first[states[0]].cost[1] + <uint32_t>second[states[1]].cost[index - 1]
+
 cdef inline void move_to_front(uint32_t *queue, uint32_t index) noexcept nogil:
     cdef uint32_t value = queue[index]
     while index:

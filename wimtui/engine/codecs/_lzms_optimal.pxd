@@ -15,7 +15,7 @@ from wimtui.engine.codecs._lzms_delta cimport (
 )
 from wimtui.engine.codecs._lzms_encoder cimport (
     DELTA_EXPLICIT, DELTA_MATCH, DELTA_REPEAT, LITERAL, LZ_EXPLICIT, LZ_MATCH,
-    LZ_REPEAT, ItemKind, LzmsModel, PathState, Probability, follow_item, offset_slot, put_item,
+    LZ_REPEAT, ItemKind, LzmsModel, PathState, follow_item, offset_slot, put_item, repeat_cost,
 )
 from wimtui.engine.codecs._lzms_intervals cimport (
     LONGEST_MATCH, SHORTEST_MATCH, WINDOW_SIZE_MAX, IntervalFinder, Match, load_window,
@@ -169,14 +169,6 @@ cdef inline void offer_gap(
         arrival.first_length = <uint16_t>first.length
 
 
-cdef inline uint32_t repeat_cost(
-    const Probability *first, const Probability *second, const uint8_t *states, uint32_t index
-) noexcept nogil:
-    if index == 0:
-        return first[states[0]].cost[0]
-    return first[states[0]].cost[1] + <uint32_t>second[states[1]].cost[index - 1]
-
-
 cdef inline uint32_t gap_cost(
     Parser *s, const PathState *p, uint32_t matches, uint32_t lz_state, uint32_t repeat_state
 ) noexcept nogil:
@@ -296,30 +288,38 @@ cdef inline bint search_matches(
     return False
 
 
+cdef inline uint32_t shortest_useful(
+    const Parser *s, uint32_t matches, uint32_t offset
+) noexcept nogil:
+    """Return the least length at which a delta match beats repeats and LZ matches no farther away."""
+    cdef uint32_t i
+    for i in range(matches):
+        if s.matches[i].offset <= offset:
+            return 1 + (s.matches[i].length if s.matches[i].length > s.repeated else s.repeated)
+    return 1 + s.repeated if s.repeated >= DELTA_SHORTEST else DELTA_SHORTEST
+
+
 cdef inline bint search_deltas(
-    Parser *s, uint32_t node, uint32_t found, uint32_t longest, uint32_t cost
+    Parser *s, uint32_t node, uint32_t found, uint32_t matches, uint32_t cost
 ) noexcept nogil:
     """Offer the explicit delta matches; True where one is taken at once."""
     cdef PathState *p = s.states + node
     cdef LzmsModel *m = s.model
     cdef const uint8_t *here = s.text + s.start + node
-    cdef uint32_t i, offset, shortest = DELTA_SHORTEST
+    cdef uint32_t i, offset, shortest
     cdef DeltaMatch *match
     cdef Item item
     item.kind = DELTA_EXPLICIT
-    if longest < s.repeated:
-        longest = s.repeated
-    if longest >= DELTA_SHORTEST:
-        shortest = longest + 1
     cost += m.match[p.match].cost[1] + <uint32_t>m.delta[p.delta].cost[0]
     for i in range(found):
         match = s.deltas + i
         item.value = match.power << DELTA_RAW_BITS | match.raw
         item.length = match.length
+        offset = match.raw << match.power
+        shortest = shortest_useful(s, matches, offset)
         if item.length < shortest:
             continue
         if item.length >= s.nice:
-            offset = match.raw << match.power
             s.taken = item
             s.taken.length = delta_extent(
                 here, here - offset, <uint32_t>1 << match.power, item.length,
@@ -374,7 +374,7 @@ cdef inline bint search_node(Parser *s, uint32_t node) noexcept nogil:
             return True
         if found and search_matches(s, node, found, cost):
             return True
-        if found_deltas and search_deltas(s, node, found_deltas, s.matches[0].length if found else 0, cost):
+        if found_deltas and search_deltas(s, node, found_deltas, found, cost):
             return True
     offer_literal(s, node, s.costs[node])
     return False
