@@ -27,7 +27,7 @@ def check_round_trip(block_size: int, level: int, block: bytes) -> bytes | None:
     return encoded
 
 
-def lookalike_of_several_blocks(seed: int) -> bytes:
+def mixed_data(seed: int) -> bytes:
     """Kinds of data that alternate, so that blocks are split; some parts are incompressible."""
     rng = random.Random(seed)
     made = [
@@ -62,7 +62,7 @@ def test_follows_the_specification(block: bytes, level: int, block_size: int) ->
 @pytest.mark.parametrize("level", [20, 50])
 @pytest.mark.parametrize("seed", range(6))
 def test_several_blocks(level: int, seed: int) -> None:
-    block = lookalike_of_several_blocks(seed)
+    block = mixed_data(seed)
     assert check_round_trip(1 << 21, level, block) is not None
 
 
@@ -197,7 +197,7 @@ def first_block(encoded: bytes) -> tuple[int, int]:
 @pytest.mark.oracle
 @pytest.mark.parametrize("level", [20, 50])
 def test_wimlib_decodes_stored_blocks_of_the_default_size(level: int) -> None:
-    """wimlib wants the size of an uncompressed block stated if it is 32768 and the window larger."""
+    """In large windows wimlib wants the size 32768 of an uncompressed block stated."""
     library = libwim.load()
     if library is None:
         pytest.skip("libwim is not installed")

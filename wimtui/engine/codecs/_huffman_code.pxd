@@ -1,4 +1,5 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
+# cython: language_level=3, boundscheck=False, wraparound=False
+# cython: initializedcheck=False, cdivision=True
 # Length-limited canonical prefix codes, the encoder's side: frequencies -> lengths -> codewords.
 #
 # Lengths are the Huffman lengths wherever the limit does not bind, with the tie rules every codec
@@ -43,7 +44,7 @@ cdef inline uint32_t sort_by_frequency(
                 bucket = n - 1
             sorted_keys[starts[bucket]] = frequencies[symbol] << SYMBOL_BITS | symbol
             starts[bucket] += 1
-    # starts[b] has become the end of bucket b, so the last bucket begins at the end of the one before.
+    # starts[b] has become the end of bucket b: the last bucket begins where the one before ends.
     i = starts[n - 2] if n > 2 else 0
     i += 1
     while i < used:
@@ -62,10 +63,10 @@ cdef inline void link_tree(uint32_t *nodes, uint32_t leaves) noexcept nogil:
 
     The symbols in the low bits of the entries stay where they are.
     """
-    cdef uint32_t leaf = 0, node = 0, made = 0, total, frequency, child
+    cdef uint32_t leaf = 0, node = 0, made = 0, total, frequency, _child
     while made < leaves - 1:
         total = 0
-        for child in range(2):
+        for _child in range(2):
             if leaf < leaves and (
                 node >= made or nodes[leaf] >> SYMBOL_BITS <= nodes[node] >> SYMBOL_BITS
             ):
@@ -105,14 +106,14 @@ cdef inline void count_lengths(
 cdef inline uint32_t make_code_lengths(
     const uint32_t *frequencies, uint32_t n, uint32_t limit, uint8_t *lengths
 ) noexcept nogil:
-    """Fill ``lengths[0..n)`` with a complete code of at most ``limit`` bits; return the used symbols.
+    """Fill ``lengths[0..n)`` with a complete code of ``limit`` bits at most; count used symbols.
 
     Needs 2 <= n <= 1024, limit <= 16, 2**limit >= n and a frequency sum below 2**22. With no used
     symbol all lengths are 0; a lone symbol shares the two one-bit codewords with symbol 0 (or 1).
     """
     cdef uint32_t nodes[CODE_MAX_SYMBOLS]
     cdef uint32_t counts[CODE_MAX_LENGTH + 1]
-    cdef uint32_t used, length, i, k
+    cdef uint32_t used, length, i, _k
     memset(lengths, 0, n)
     used = sort_by_frequency(frequencies, n, nodes)
     if used == 0:
@@ -127,7 +128,7 @@ cdef inline uint32_t make_code_lengths(
     i = 0
     length = limit
     while length:
-        for k in range(counts[length]):
+        for _k in range(counts[length]):
             lengths[nodes[i] & SYMBOL_MASK] = <uint8_t>length
             i += 1
         length -= 1

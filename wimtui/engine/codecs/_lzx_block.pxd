@@ -1,5 +1,6 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
-# LZX blocks, the encoder's side: items and their tallies, codes, the bit stream and the block layouts.
+# cython: language_level=3, boundscheck=False, wraparound=False
+# cython: initializedcheck=False, cdivision=True
+# LZX blocks, the encoder's side: items and their tallies, codes, the bit stream, block layouts.
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
@@ -54,8 +55,8 @@ cdef enum BlockKind:
     UNCOMPRESSED = 3
 
 
-# An item with length 1 is a literal and its value the byte; else a match, whose value is the formatted
-# offset: 0, 1, 2 for a recent offset, otherwise offset + 2.
+# An item with length 1 is a literal and its value the byte; else a match, whose value is the
+# formatted offset: 0, 1, 2 for a recent offset, otherwise offset + 2.
 cdef struct Tallies:
     uint32_t main[MAX_MAIN_SYMBOLS]
     uint32_t length[LENGTH_SYMBOLS]
@@ -158,7 +159,8 @@ cdef inline void put_bits(Output *out, uint32_t value, uint32_t width) noexcept 
 
 
 cdef inline uint32_t run_lengths(
-    const uint8_t *lengths, const uint8_t *previous, uint32_t n, uint32_t *symbols, uint32_t *tallies
+    const uint8_t *lengths, const uint8_t *previous, uint32_t n, uint32_t *symbols,
+    uint32_t *tallies,
 ) noexcept nogil:
     """Run-length code ``lengths``; return the number of pretree items written to ``symbols``.
 
@@ -190,7 +192,9 @@ cdef inline uint32_t run_lengths(
     return count
 
 
-cdef inline void put_lengths(Output *out, const uint8_t *lengths, const uint8_t *previous, uint32_t n) noexcept nogil:
+cdef inline void put_lengths(
+    Output *out, const uint8_t *lengths, const uint8_t *previous, uint32_t n
+) noexcept nogil:
     """Write one array of code lengths behind the pretree made for it."""
     cdef uint32_t symbols[MAX_MAIN_SYMBOLS]
     cdef uint32_t tallies[PRETREE_SYMBOLS]
@@ -216,7 +220,7 @@ cdef inline void put_lengths(Output *out, const uint8_t *lengths, const uint8_t 
 cdef inline void put_block_header(BlockWriter *w, BlockKind kind, uint32_t size) noexcept nogil:
     """Write kind and size; an uncompressed block's size is always explicit in large windows.
 
-    wimlib's decoder (1.14.5) loses the bit position at an uncompressed block of the default size there.
+    There wimlib's decoder (1.14.5) loses the bit position after the default-size bit.
     """
     put_bits(&w.out, kind, 3)
     if size == DEFAULT_BLOCK_SIZE and (kind != UNCOMPRESSED or w.order == 15):
@@ -316,10 +320,10 @@ cdef inline bint put_block(
     BlockWriter *w, const uint8_t *data, uint32_t size, const uint32_t *items, uint32_t count,
     const uint32_t *recent,
 ) noexcept nogil:
-    """Write the block of ``size`` bytes whose items are tallied; return False where it does not fit.
+    """Write the block of ``size`` bytes with the tallied items; return False where it does not fit.
 
-    ``recent`` are the offsets after the block, which an uncompressed one has to state. The tallies are
-    cleared for the next block.
+    ``recent`` are the offsets after the block, which an uncompressed one has to state. The tallies
+    are cleared for the next block.
     """
     cdef Output before = w.out
     cdef BlockKind kind

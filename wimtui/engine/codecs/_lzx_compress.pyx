@@ -1,5 +1,5 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
-# cython: embedsignature=True, freethreading_compatible=True
+# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False
+# cython: cdivision=True, embedsignature=True, freethreading_compatible=True
 """LZX compressor in the WIM variant: independent blocks, E8 translation of every block."""
 
 cimport cython
@@ -30,8 +30,8 @@ cdef enum:
     CACHE_PER_BYTE = 5              # cached words a position, on average
     CACHE_SLACK = 1024              # beyond the limit: one search and the skipping of its match
     LAZY_MAX_LEVEL = 34
-    CHAIN_HASH3_ORDER = 15
-    CHAIN_HASH4_ORDER = 16
+    HASH3_ORDER = 15
+    HASH4_ORDER = 16
 
 
 cdef void translate_calls(uint8_t *data, uint32_t size) noexcept nogil:
@@ -81,8 +81,9 @@ cdef uint64_t encode(Encoder *e) noexcept nogil:
 cdef class LzxCompressor:
     """Encodes blocks of at most ``block_size`` bytes (a power of two, 2**15 .. 2**21).
 
-    ``level`` is 1..100: lazy parsing up to 34, then near-optimal parsing in one to four passes; depth
-    and nice length of the match search grow with it. The same input and level give the same output.
+    ``level`` is 1..100: lazy parsing up to 34, then near-optimal parsing in one to four passes;
+    depth and nice length of the match search grow with it. The same input and level give the same
+    output.
 
     Raises:
         ValueError: ``block_size`` or ``level`` is out of range.
@@ -95,7 +96,7 @@ cdef class LzxCompressor:
 
     def __cinit__(self, uint32_t block_size, uint32_t level=50):
         if not 1 << 15 <= block_size <= 1 << 21 or block_size & (block_size - 1):
-            raise ValueError(f"LZX block size {block_size}: use a power of two from 32768 to 2097152")
+            raise ValueError(f"LZX block size {block_size}: use a power of two, 32768 to 2097152")
         if not 1 <= level <= 100:
             raise ValueError(f"LZX level {level}: use 1 to 100")
         self.block_size = block_size
@@ -159,7 +160,7 @@ cdef class LzxCompressor:
             if not (e.cache and e.nodes and e.gaps and e.queues and e.match_costs):
                 raise MemoryError
         else:
-            entries = chains_entries(CHAIN_HASH3_ORDER, CHAIN_HASH4_ORDER, size)
+            entries = chains_entries(HASH3_ORDER, HASH4_ORDER, size)
         entries *= sizeof(uint16_t) if e.writer.order <= 16 else sizeof(uint32_t)
         e.finder.tables = malloc(entries)
         e.items = <uint32_t *>malloc(e.items_capacity * sizeof(uint32_t))
@@ -168,9 +169,9 @@ cdef class LzxCompressor:
         if not (e.finder.tables and e.items and e.data and e.writer.out.data):
             raise MemoryError
         if e.passes == 0 and e.writer.order <= 16:
-            chains_place(&e.finder, <uint16_t *>e.finder.tables, CHAIN_HASH3_ORDER, CHAIN_HASH4_ORDER)
+            chains_place(&e.finder, <uint16_t *>e.finder.tables, HASH3_ORDER, HASH4_ORDER)
         elif e.passes == 0:
-            chains_place(&e.finder, <uint32_t *>e.finder.tables, CHAIN_HASH3_ORDER, CHAIN_HASH4_ORDER)
+            chains_place(&e.finder, <uint32_t *>e.finder.tables, HASH3_ORDER, HASH4_ORDER)
         e.finder.data = e.data
         return 0
 
@@ -184,7 +185,7 @@ cdef class LzxCompressor:
         cdef Encoder *e = self._encoder
         cdef uint64_t size = source.shape[0], size_encoded
         if size > self.block_size:
-            raise ValueError(f"LZX block of {size} bytes: this compressor takes {self.block_size}")
+            raise ValueError(f"LZX block of {size} bytes: the limit here is {self.block_size}")
         if size < MIN_SIZE:
             return None
         if not PyThread_acquire_lock(self._busy, NOWAIT_LOCK):

@@ -1,4 +1,5 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
+# cython: language_level=3, boundscheck=False, wraparound=False
+# cython: initializedcheck=False, cdivision=True
 # The near-optimal LZX parser: all matches of a block are cached, then a few passes each find the
 # cheapest path through it under the code that the pass before led to. Costs are in 1/64 bit.
 
@@ -14,7 +15,8 @@ from wimtui.engine.codecs._lzx_parse cimport (
     Encoder, SplitStatistics, block_ends, observe_literal, observe_match, room_at,
 )
 from wimtui.engine.codecs._matchfinder cimport (
-    MATCH_LENGTH_BITS, MATCH_LENGTH_MASK, block_load16, highest_set_bit, likely_false, lowest_set_bit, match_extent, position_t, trees_advance, trees_reset,
+    MATCH_LENGTH_MASK, block_load16, highest_set_bit, likely_false, match_extent, position_t,
+    trees_advance, trees_reset,
 )
 
 cdef enum:
@@ -40,7 +42,7 @@ cdef inline uint32_t collect_block(Encoder *e, position_t *table, uint32_t begin
     cdef uint32_t *cache = e.cache
     cdef uint32_t *limit = e.cache + e.cache_capacity
     cdef uint32_t *end
-    cdef uint32_t pos = begin, observed_until = begin, length, skip
+    cdef uint32_t pos = begin, observed_until = begin, length, _skip
     memset(&e.split, 0, sizeof(SplitStatistics))
     memset(e.observed_literals, 0, sizeof(e.observed_literals))
     e.observed_matches = 0
@@ -60,7 +62,7 @@ cdef inline uint32_t collect_block(Encoder *e, position_t *table, uint32_t begin
                 observed_until = pos + 1
         pos += 1
         if length >= e.finder.nice:
-            for skip in range(length - 1):
+            for _skip in range(length - 1):
                 trees_advance(&e.finder, table, pos, room_at(e, pos), False, True, cache)
                 cache[0] = 0
                 cache += 1
@@ -74,14 +76,16 @@ cdef inline uint32_t log2_cost(uint32_t v) noexcept nogil:
     """Return 64 * log2(v) for v >= 1, within one unit."""
     cdef uint32_t k = highest_set_bit(v)
     cdef float fraction = <float>v / <float>(<uint32_t>1 << k) - 1
-    return BIT_COST * k + <uint32_t>(BIT_COST * fraction * (<float>1.3465 - <float>0.3465 * fraction) + <float>0.5)
+    fraction *= <float>1.3465 - <float>0.3465 * fraction
+    return BIT_COST * k + <uint32_t>(BIT_COST * fraction + <float>0.5)
 
 
 cdef inline uint32_t flat_prior(uint32_t distinct) noexcept nogil:
     """Return 2**-((304 + distinct) / 64) in units of 2**-PROBABILITY_BITS."""
     cdef uint32_t exponent = 304 + distinct
     cdef float t = <float>(exponent & 63) / 64
-    return <uint32_t>((1 << PROBABILITY_BITS >> (exponent >> 6)) * (1 - t * (<float>0.6716 - <float>0.1716 * t)))
+    t = 1 - t * (<float>0.6716 - <float>0.1716 * t)
+    return <uint32_t>((1 << PROBABILITY_BITS >> (exponent >> 6)) * t)
 
 
 cdef inline void fill_match_costs(
@@ -110,7 +114,7 @@ cdef inline void guess_costs(Encoder *e) noexcept nogil:
     """Set costs from what a greedy parse of the cached matches saw."""
     cdef uint16_t header_costs[400]
     cdef uint32_t headers = 8 * e.writer.slots, i, total = e.observed_matches, distinct = 0
-    cdef uint32_t literal_probability = 0, probability, prior, aligned_total = 0
+    cdef uint32_t literal_probability = 0, probability, prior
     for i in range(LITERALS):
         total += e.observed_literals[i]
         distinct += e.observed_literals[i] != 0
@@ -186,9 +190,9 @@ cdef inline uint64_t arriving_queue(Encoder *e, uint32_t i, uint32_t item) noexc
 
 
 cdef inline bint may_improve(const uint64_t *farthest, uint64_t least_cost) noexcept nogil:
-    """Return whether a match whose shortest length costs ``least_cost`` may better its farthest node.
+    """Return whether a match may better its farthest node if its shortest length costs this.
 
-    If not, its nearer nodes hardly gain either: leaving the match out saves an eighth of the time for
+    Otherwise its nearer nodes hardly gain either: leaving it out saves an eighth of the time for
     0.1 % of size.
     """
     return farthest[0] >> COST_SHIFT > least_cost
@@ -302,7 +306,7 @@ cdef inline void find_path(Encoder *e, uint32_t begin, uint32_t size) noexcept n
     cdef uint32_t i = 0
     memset(nodes, 0xFF, (size + NODE_SLACK) * sizeof(uint64_t))
     arrival = 0
-    queue = e.recent[0] | <uint64_t>e.recent[1] << OFFSET_BITS | <uint64_t>e.recent[2] << 2 * OFFSET_BITS
+    queue = push_offset(push_offset(e.recent[2], e.recent[1]), e.recent[0])
     while True:
         e.queues[i & (QUEUE_RING - 1)] = queue
         if i == size:
@@ -352,7 +356,7 @@ cdef inline uint32_t *follow_path(Encoder *e, uint32_t begin, uint32_t size) noe
 
 cdef inline bint encode_optimal(Encoder *e, position_t *table) noexcept nogil:
     """Encode the whole input; return False where it would not shrink."""
-    cdef uint32_t pos = 0, begin, size, k
+    cdef uint32_t pos = 0, begin, size, k, _pass
     cdef uint64_t queue
     cdef uint32_t *items
     trees_reset(&e.finder, table)
@@ -363,7 +367,7 @@ cdef inline bint encode_optimal(Encoder *e, position_t *table) noexcept nogil:
         guess_costs(e)
         find_path(e, begin, size)
         items = follow_path(e, begin, size)
-        for k in range(1, e.passes):
+        for _pass in range(1, e.passes):
             make_lengths(&e.writer)
             measure_costs(e)
             find_path(e, begin, size)
@@ -371,8 +375,7 @@ cdef inline bint encode_optimal(Encoder *e, position_t *table) noexcept nogil:
         queue = e.queues[size & (QUEUE_RING - 1)]
         for k in range(3):
             e.recent[k] = <uint32_t>(queue >> k * OFFSET_BITS & OFFSET_MASK)
-        if not put_block(
-            &e.writer, e.data + begin, size, items, <uint32_t>(e.items + e.items_capacity - items), e.recent
-        ):
+        k = <uint32_t>(e.items + e.items_capacity - items)
+        if not put_block(&e.writer, e.data + begin, size, items, k, e.recent):
             return False
     return True

@@ -1,4 +1,5 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
+# cython: language_level=3, boundscheck=False, wraparound=False
+# cython: initializedcheck=False, cdivision=True
 # What both LZX parsers share: the encoder's state and where blocks end; and the lazy parser.
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
@@ -170,7 +171,7 @@ cdef inline Match first_match(Encoder *e, position_t *table, uint32_t pos) noexc
 cdef inline Match next_match(
     Encoder *e, position_t *table, uint32_t pos, const Match *current
 ) noexcept nogil:
-    """Return the best match at ``pos`` if its score beats that of the one a byte before, else none."""
+    """Return the best match at ``pos`` if it scores above the one a byte before, else none."""
     cdef Match found, repeat
     cdef uint32_t offset = 0, least = current.length - 2 if current.length > 4 else 2
     found.value = found.score = 0
@@ -188,7 +189,9 @@ cdef inline Match next_match(
     return found
 
 
-cdef inline void put_item(Encoder *e, uint32_t *count, uint32_t value, uint32_t length) noexcept nogil:
+cdef inline void put_item(
+    Encoder *e, uint32_t *count, uint32_t value, uint32_t length
+) noexcept nogil:
     cdef uint32_t item = value << ITEM_LENGTH_BITS | length
     e.items[count[0]] = item
     count[0] += 1

@@ -1,5 +1,6 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
-# Match finders over one block: hash chains (greedy and lazy parsing) and binary trees (optimal parsing).
+# cython: language_level=3, boundscheck=False, wraparound=False
+# cython: initializedcheck=False, cdivision=True
+# Match finders over one block: hash chains (greedy and lazy parsing), binary trees (optimal).
 #
 # The block must be followed by BLOCK_PADDING readable bytes: comparisons load eight bytes at a time
 # and clip the length afterwards. Position 0 stands for "none", so it is never found as a match.
@@ -106,7 +107,9 @@ cdef inline uint32_t match_extent(
 
 # ---- Hash chains: position_t head3[], head4[], then next[block size] ----
 
-cdef inline uint64_t chains_entries(uint32_t hash3_order, uint32_t hash4_order, uint64_t block_size) noexcept nogil:
+cdef inline uint64_t chains_entries(
+    uint32_t hash3_order, uint32_t hash4_order, uint64_t block_size
+) noexcept nogil:
     return (<uint64_t>1 << hash3_order) + (<uint64_t>1 << hash4_order) + block_size
 
 
@@ -136,7 +139,9 @@ cdef inline void chains_reset(MatchFinder *m, position_t *table) noexcept nogil:
     chains_hash_ahead(m, table, 0)
 
 
-cdef inline void chains_skip(MatchFinder *m, position_t *table, uint32_t pos, uint32_t count) noexcept nogil:
+cdef inline void chains_skip(
+    MatchFinder *m, position_t *table, uint32_t pos, uint32_t count
+) noexcept nogil:
     """Enter the positions ``pos .. pos + count - 1`` without searching."""
     cdef position_t *head4 = <position_t *>m.head4
     cdef position_t *links = <position_t *>m.links
@@ -150,10 +155,10 @@ cdef inline void chains_skip(MatchFinder *m, position_t *table, uint32_t pos, ui
 
 
 cdef inline uint32_t chains_longest(
-    MatchFinder *m, position_t *table, uint32_t pos, uint32_t best, uint32_t max_length, uint32_t depth,
-    uint32_t *offset,
+    MatchFinder *m, position_t *table, uint32_t pos, uint32_t best, uint32_t max_length,
+    uint32_t depth, uint32_t *offset,
 ) noexcept nogil:
-    """Enter ``pos`` and look for a match longer than ``best`` (>= 2); return its length, or ``best``.
+    """Enter ``pos`` and look for a match longer than ``best`` (>= 2); return the longest length.
 
     The nearest match of the length found is reported in ``offset``, which is untouched if none is.
     """
@@ -233,7 +238,7 @@ cdef inline void trees_reset(MatchFinder *m, position_t *table) noexcept nogil:
 cdef inline uint32_t *trees_short(
     MatchFinder *m, position_t *table, uint32_t pos, bint record, bint pairs, uint32_t *found
 ) noexcept nogil:
-    """Enter ``pos`` in the tables for 2 and 3 bytes and record the nearest matches of these lengths."""
+    """Enter ``pos`` in the tables for 2 and 3 bytes; record the nearest matches of that size."""
     cdef const uint8_t *here = m.data + pos
     cdef position_t *head3 = table + TREE_HEAD3 + 2 * m.hash3
     cdef uint32_t prefix, near, far
@@ -259,13 +264,14 @@ cdef inline uint32_t *trees_short(
 
 
 cdef inline uint32_t *trees_advance(
-    MatchFinder *m, position_t *table, uint32_t pos, uint32_t max_length, bint record, bint pairs,
-    uint32_t *found,
+    MatchFinder *m, position_t *table, uint32_t pos, uint32_t max_length, bint record,
+    bint pairs, uint32_t *found,
 ) noexcept nogil:
     """Enter ``pos``; append to ``found`` its matches, longer and farther ones last; return the end.
 
-    At most ``depth + 2`` matches, of strictly increasing length up to ``max_length`` (<= 511), packed as
-    offset << 9 | length. ``pairs`` includes matches of two bytes. Without ``record`` nothing is written.
+    At most ``depth + 2`` matches, of strictly increasing length to ``max_length`` (<= 511), packed
+    as offset << 9 | length. ``pairs`` includes matches of two bytes. Without ``record`` nothing is
+    written.
     """
     cdef position_t *root4 = table + TREE_ROOT4
     cdef position_t *child = table + TREE_CHILD
