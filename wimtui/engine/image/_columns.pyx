@@ -9,7 +9,7 @@ Inode numbers count from 1 in pre-order of first names, so the root's is 1.
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.mem cimport PyMem_RawFree
 from libc.stdlib cimport abs
-from libc.string cimport memcmp
+from libc.string cimport memcmp, memcpy
 
 from wimtui.engine.image._names cimport (
     collate_native, fold, hash_native, utf16_from_wtf8,
@@ -17,6 +17,10 @@ from wimtui.engine.image._names cimport (
 
 cdef enum:
     MAX_NAME = 1024     # longer names are hidden, so no lookup finds them
+
+cdef const char *ZERO = (
+    b"\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"
+)
 
 
 cdef class Columns:
@@ -95,6 +99,30 @@ cdef class Columns:
         cdef Dentry *row = self.row(dentry)
         return PyBytes_FromStringAndSize(
             <char *> self.tables.names + row.name_offset, row.name_nbytes)
+
+    def path(self, Py_ssize_t dentry):
+        """Return the path from the root, which is ``/``."""
+        cdef Dentry *row = self.row(dentry)
+        cdef Dentry *dentries = self.tables.dentries
+        cdef Dentry *step = row
+        cdef size_t nbytes = 0
+        cdef bytes path
+        cdef char *end
+        if dentry == 0:
+            return b"/"
+        while step != dentries:
+            nbytes += step.name_nbytes + <size_t> 1
+            step = &dentries[step.parent]
+        path = PyBytes_FromStringAndSize(NULL, nbytes)
+        end = PyBytes_AS_STRING(path) + nbytes
+        step = row
+        while step != dentries:
+            end -= step.name_nbytes
+            memcpy(end, self.tables.names + step.name_offset, step.name_nbytes)
+            end -= 1
+            end[0] = 47
+            step = &dentries[step.parent]
+        return path
 
     def short_name(self, Py_ssize_t dentry):
         """Return the 8.3 name in WTF-8, empty if there is none."""
@@ -200,6 +228,21 @@ cdef class Columns:
         if index < 0 or index >= <Py_ssize_t> self.tables.stream_count:
             raise IndexError(f"no stream {index} among {self.tables.stream_count}")
         return self.tables.streams[index].owner
+
+    def stream_hashes(self, Py_ssize_t ino):
+        """Return the hashes of all streams of an inode, empty ones left out."""
+        cdef Dentry *row = self.inode_row(ino)
+        cdef Side *side = self.side(row)
+        cdef uint32_t i
+        cdef list hashes = []
+        if row.flags & FLAG_DIRECTORY == 0 and memcmp(row.content.sha1, ZERO, 20):
+            hashes.append(PyBytes_FromStringAndSize(<char *> row.content.sha1, 20))
+        if side != NULL:
+            for i in range(side.first_stream, side.first_stream + side.stream_count):
+                if memcmp(self.tables.streams[i].sha1, ZERO, 20):
+                    hashes.append(
+                        PyBytes_FromStringAndSize(<char *> self.tables.streams[i].sha1, 20))
+        return hashes
 
     def warning_counts(self):
         cdef int i

@@ -167,11 +167,7 @@ class ImageMetadata:
 
     def path(self, dentry: int) -> bytes:
         """Return a dentry's path from the root, which is ``/``."""
-        names = []
-        while dentry != ROOT_DENTRY:
-            names.append(self.columns.name(dentry))
-            dentry = self.columns.parent(dentry)
-        return b"/" + b"/".join(reversed(names))
+        return self.columns.path(dentry)
 
     def find(self, path: bytes, *, ignore_case: bool = False) -> int | None:
         """Return the dentry at a path, or None.
@@ -213,15 +209,6 @@ class ImageMetadata:
                 prefixes.append((dentry, kept))
             dentry = columns.next_in_preorder(dentry)
 
-    def stream_hashes(self, ino: int) -> list[bytes]:
-        """Return the hashes of all streams of an inode, empty ones left out."""
-        columns = self.columns
-        dentry = columns.first_dentry(ino)
-        first, count = columns.stream_range(dentry)
-        hashes = [columns.content_sha1(dentry)]
-        hashes += [columns.stream(first + index)[2] for index in range(count)]
-        return [sha1 for sha1 in hashes if any(sha1)]
-
     def counters(self, blobs: Blobs) -> ImageCounters:
         """Count files and bytes; missing blobs count as none."""
         columns = self.columns
@@ -232,7 +219,9 @@ class ImageMetadata:
                 directories += links
             else:
                 files += links
-            nbytes = sum(blobs.size(sha1) or 0 for sha1 in self.stream_hashes(ino))
+            nbytes = 0
+            for sha1 in columns.stream_hashes(ino):
+                nbytes += blobs.size(sha1) or 0
             total += links * nbytes
             linked += (links - 1) * nbytes
         return ImageCounters(directories, files, total, linked)
