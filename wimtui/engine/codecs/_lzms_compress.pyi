@@ -1,7 +1,8 @@
-from __future__ import annotations
+from typing import final
 
 from typing_extensions import Buffer
 
+@final
 class LzmsCompressor:
     @property
     def block_size(self) -> int: ...

@@ -2,6 +2,7 @@
 # cython: embedsignature=True, freethreading_compatible=True
 """LZMS compressor: LZ and delta matches, range coded decisions and adaptive prefix codes."""
 
+cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.pythread cimport (
     NOWAIT_LOCK, PyThread_acquire_lock, PyThread_allocate_lock, PyThread_free_lock,
@@ -78,6 +79,7 @@ cdef void encode_block(Encoder *e, const uint8_t *source, uint32_t size) noexcep
         finish_streams(&e.model)
 
 
+@cython.final
 cdef class LzmsCompressor:
     """Encodes blocks of at most ``block_size`` bytes (a power of two, 2**15 .. 2**30).
 
