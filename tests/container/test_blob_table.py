@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.container.builder import WimBuilder, sha1_of, store_raw
 
+from tests.container.builder import WimBuilder, sha1_of, store_raw
 from wimtui.engine.codecs.base import CodecId
 from wimtui.engine.container.blob_store import BlobStore
 from wimtui.engine.container.blob_table import BlobRow

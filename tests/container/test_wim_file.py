@@ -8,9 +8,9 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+
 from tests.container.builder import WimBuilder, sha1_of, store_raw
 from tests.container.reference_wim import REFERENCE_WIM
-
 from wimtui.engine.codecs.base import CodecId
 from wimtui.engine.container.blob_store import BlobStore
 from wimtui.engine.container.flags import EMPTY_HASH, EMPTY_SHA1, HeaderFlag, ResourceFlag
@@ -253,8 +253,8 @@ def test_metadata_is_verified_and_bounded(tmp_path: Path) -> None:
     built.patch(built.rows[0].resource.offset_in_wim, b"M")
     with pytest.raises(MetadataError, match="SHA-1"):
         BlobStore(WimFile.open(built.write(tmp_path / "a.wim"))).metadata_resource(1)
+    options = OpenOptions(limits=Limits(metadata_size=700))
     with pytest.raises(LimitError, match="--max-metadata-size=800"):
-        options = OpenOptions(limits=Limits(metadata_size=700))
         BlobStore(WimFile.open(tmp_path / "a.wim", options)).metadata_resource(1)
     built = _builder(codec=CodecId.XPRESS).build()
     built.patch_row(0, uncompressed_size=520 * len(built.data))

@@ -93,7 +93,7 @@ class ChunkedBlob:
             WimError: The chunk is corrupt or unreadable.
         """
         end = min(offset + size, self._size)
-        if end <= offset:
+        if end <= offset or offset < 0:
             return self._nothing(offset, size)
         start = self._base + offset
         stop = self._base + end
@@ -127,7 +127,7 @@ class ChunkedBlob:
             ReadFailedError: The operating system reports an error.
         """
         end = min(offset + size, self._size)
-        if end <= offset:
+        if end <= offset or offset < 0:
             return self._nothing(offset, size)
         start = self._base + offset
         stop = self._base + end
