@@ -66,8 +66,11 @@ def store_raw(data: bytes) -> None:
 
 def encode_chunks(data: bytes, chunk_size: int, compress: Compress) -> list[bytes]:
     """Stored chunks: compressed where that is smaller, else raw."""
-    chunks = [data[start : start + chunk_size] for start in range(0, len(data), chunk_size)]
-    return [compress(chunk) or chunk for chunk in chunks]
+    stored = []
+    for start in range(0, len(data), chunk_size):
+        chunk = data[start : start + chunk_size]
+        stored.append(compress(chunk) or chunk)
+    return stored
 
 
 def pack_plain_resource(chunks: Sequence[bytes], uncompressed_size: int) -> bytes:
