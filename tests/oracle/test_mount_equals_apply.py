@@ -3,42 +3,18 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.mounting import mounted
 from tests.oracle.trees import differences, snapshot
 from tests.oracle.wims import KINDS, STREAMS, Kind, add_special_files, make_source, make_wim, wimlib
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 pytestmark = [pytest.mark.fuse, pytest.mark.oracle, pytest.mark.mqueue]
-WIMTUI = [sys.executable, "-m", "wimtui"]
-
-
-@contextmanager
-def mounted(wim: Path, where: Path, *options: str) -> Iterator[Path]:
-    """Mount with the command line, and unmount at the end."""
-    where.mkdir(exist_ok=True)
-    done = subprocess.run(
-        [*WIMTUI, "mount", str(wim), "1", str(where), *options],
-        capture_output=True, text=True, check=False, timeout=60,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    try:
-        yield where
-    finally:
-        done = subprocess.run(
-            [*WIMTUI, "unmount", str(where)],
-            capture_output=True, text=True, check=False, timeout=60,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        assert not where.is_mount()
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +32,7 @@ def test_mounted_tree_equals_applied_tree(kind: Kind, source: Path, tmp_path: Pa
     unix_data = ["--unix-data"] if kind.unix_data else []
     wimlib("apply", made.path, "1", applied, *made.ref_options, *unix_data)
 
-    with mounted(made.path, tmp_path / "mnt", *made.ref_options, *unix_data) as where:
+    with mounted(made.path, *made.ref_options, *unix_data) as where:
         ours, our_links = snapshot(where, owners=kind.unix_data)
         if kind.streams:
             for name, streams in STREAMS.items():

@@ -196,6 +196,8 @@ def _add_streams(path: Path, folder: Path) -> None:
         wimlib("unmount", mountpoint, "--commit")
     # wimlib-imagex returns before its daemon has let go of the mount point.
     deadline = time.monotonic() + 20
-    while mountpoint.is_mount() or any(folder.glob("*.staging*")):
+    while str(mountpoint) in Path("/proc/self/mountinfo").read_text() or any(
+        folder.glob("*.staging*")
+    ):
         assert time.monotonic() < deadline
         time.sleep(0.02)

@@ -136,5 +136,5 @@ def _walk_images(
 def _streams(archive: Archive, index: int) -> Iterator[tuple[bytes, str]]:
     metadata = archive.image(index)
     for dentry, path in metadata.walk():
-        for sha1 in metadata.stream_hashes(metadata.columns.ino(dentry)):
+        for sha1 in metadata.columns.stream_hashes(metadata.columns.ino(dentry)):
             yield sha1, f"[{index}] {os.fsdecode(path)}"
