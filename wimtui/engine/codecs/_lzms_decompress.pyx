@@ -424,5 +424,5 @@ cdef class LzmsDecompressor:
             status = decode_block(self.model, start, source_size, block, size, &position)
         release(&self.busy)
         if status != DECODED:
-            raise CodecError(f"malformed LZMS block at output offset {position}: {_REASONS[status]}")
+            raise CodecError(f"bad LZMS block at output offset {position}: {_REASONS[status]}")
         return 0
