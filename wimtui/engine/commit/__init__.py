@@ -1,0 +1,3 @@
+"""Everything that writes WIM files."""
+
+from __future__ import annotations

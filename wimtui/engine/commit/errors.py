@@ -1,0 +1,17 @@
+"""What only writing raises."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from wimtui.engine.errors import WimError, WriteFailedError
+
+
+class ArchiveChangedError(WimError):
+    """The file is not the one that was opened: replaced, or modified by someone else."""
+
+    code: ClassVar[int] = 88
+
+
+class NoSpaceError(WriteFailedError):
+    """The disk has too little room for what is to be written."""
