@@ -162,22 +162,25 @@ def test_match_lengths(level: int, length: int) -> None:
     assert check_round_trip(131072, level, block) is not None
 
 
-@pytest.mark.parametrize("power", range(6))
+@pytest.mark.parametrize("power", range(8))
 def test_delta_matches_of_every_span(power: int) -> None:
     """Differences repeat while bytes do not: LZ matches alone would leave it nearly as it is."""
     rng = random.Random(power)
     span = 1 << power
     column = bytearray(rng.randbytes(span))
     block = bytearray()
-    steps = [rng.randbytes(span) for _ in range(40)]
+    steps = [rng.randbytes(span) for _ in range(1024 // span)]
     for i in range(16384 // span):
-        column = bytearray((a + b) & 255 for a, b in zip(column, steps[i % 40], strict=True))
+        step = steps[i % len(steps)]
+        column = bytearray((a + b) & 255 for a, b in zip(column, step, strict=True))
         block += column
-        if rng.randrange(400) < span:
+        if rng.randrange(60) == 0:
             column = bytearray(rng.randbytes(span))
     encoded = check_round_trip(32768, 50, bytes(block))
     assert encoded is not None
-    assert len(encoded) < 0.4 * len(block)
+    assert len(encoded) < 0.3 * len(block)
+    without_deltas = LzmsCompressor(32768, 30).compress(block)
+    assert without_deltas is None or len(without_deltas) > 0.8 * len(block)
 
 
 def test_higher_levels_encode_smaller() -> None:

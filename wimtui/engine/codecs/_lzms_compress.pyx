@@ -13,12 +13,12 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
 from wimtui.engine.codecs._lzms_delta cimport DELTA_TABLE_SIZE
-from wimtui.engine.codecs._lzms_encoder cimport (
-    LzmsModel, fill_tables, finish_streams, start_block,
-)
+from wimtui.engine.codecs._lzms_encoder cimport finish_streams, start_block
+from wimtui.engine.codecs._lzms_graph cimport Parser
 from wimtui.engine.codecs._lzms_intervals cimport LONGEST_MATCH, WINDOW_SIZE_MAX
 from wimtui.engine.codecs._lzms_lazy cimport LazyParser, parse_lazily
-from wimtui.engine.codecs._lzms_optimal cimport Parser, parse_optimally
+from wimtui.engine.codecs._lzms_model cimport LzmsModel, fill_tables
+from wimtui.engine.codecs._lzms_optimal cimport parse_optimally
 from wimtui.engine.codecs._lzms_tables cimport MAX_BLOCK_SIZE, MIN_BLOCK_SIZE
 from wimtui.engine.codecs._matchfinder cimport BLOCK_PADDING, chains_place, highest_set_bit
 from wimtui.engine.codecs._x86_filter cimport X86Filter, filter_x86, init_x86_filter
@@ -69,11 +69,10 @@ cdef void encode_block(Encoder *e, const uint8_t *source, uint32_t size) noexcep
     memset(e.text + size, 0, BLOCK_PADDING)
     filter_x86(&e.x86_filter, e.text, size, False)
     start_block(&e.model, size, e.output, (size - 1) >> 1)
+    e.parser.size = e.lazy_parser.size = size
     if e.optimal:
-        e.parser.size = size
         parse_optimally(&e.parser)
     else:
-        e.lazy_parser.size = size
         parse_lazily(&e.lazy_parser)
     if not e.model.full:
         finish_streams(&e.model)
@@ -83,9 +82,10 @@ cdef void encode_block(Encoder *e, const uint8_t *source, uint32_t size) noexcep
 cdef class LzmsCompressor:
     """Encodes blocks of at most ``block_size`` bytes (a power of two, 2**15 .. 2**30).
 
-    ``level`` is 1..100: lazy parsing below 35, then near-optimal with delta matches, with more kinds of
-    matches tried from 45 and 60. An object takes about 11 bytes of memory per byte of the block
-    size, 9 of them for at most 2**26 bytes, and half a megabyte. The same input and level give the same output.
+    ``level`` is 1..100: lazy parsing below 35, then near-optimal with delta matches, with more
+    kinds of matches tried from 45 and 60. An object takes 11 bytes of memory per byte of the
+    block size, 9 of them for 2**26 bytes at most, and a megabyte besides. The same input and
+    level give the same output.
 
     Raises:
         ValueError: ``block_size`` or ``level`` is out of range.
@@ -98,7 +98,9 @@ cdef class LzmsCompressor:
 
     def __cinit__(self, uint32_t block_size, uint32_t level=50):
         if not MIN_BLOCK_SIZE <= block_size <= MAX_BLOCK_SIZE or block_size & (block_size - 1):
-            raise ValueError(f"LZMS block size {block_size}: use a power of two from 2**15 to 2**30")
+            raise ValueError(
+                f"LZMS block size {block_size}: use a power of two from 32768 to 1073741824"
+            )
         if not 1 <= level <= 100:
             raise ValueError(f"LZMS level {level}: use 1 to 100")
         self.block_size = block_size
@@ -124,12 +126,17 @@ cdef class LzmsCompressor:
         cdef Encoder *e = self._encoder
         cdef uint64_t size = self.block_size, window = min(size, WINDOW_SIZE_MAX)
         cdef uint32_t *words
+        # The excess over two words a position is for sorting the suffixes.
         words = <uint32_t *>allocate_scratch((window * 2 + window // 4 + 512) * sizeof(uint32_t))
         e.parser.finder.intervals = words
-        e.parser.delta_finder.table = <uint32_t *>allocate_scratch(DELTA_TABLE_SIZE * sizeof(uint32_t))
+        e.parser.delta_finder.table = <uint32_t *>allocate_scratch(
+            DELTA_TABLE_SIZE * sizeof(uint32_t)
+        )
         e.text = <uint8_t *>allocate_scratch(size + BLOCK_PADDING)
         e.output = <uint16_t *>allocate_scratch(size)
-        if words == NULL or e.parser.delta_finder.table == NULL or e.text == NULL or e.output == NULL:
+        if words == NULL or e.parser.delta_finder.table == NULL:
+            raise MemoryError
+        if e.text == NULL or e.output == NULL:
             raise MemoryError
         e.parser.finder.positions = words + window
         e.lazy_parser.tables = words
@@ -154,7 +161,6 @@ cdef class LzmsCompressor:
         e.lazy_parser.chains.depth = 2 * level if order <= CACHED_ORDER else (level + 1) // 2
         e.lazy_parser.chains.nice = max(8, 4 * level)
         e.parser.nice = min(LONGEST_MATCH * level // 50, LONGEST_MATCH)
-        e.parser.delta_matches = True
         e.parser.match_gaps = level >= MATCH_GAP_LEVEL
         e.parser.all_gaps = level >= THOROUGH_LEVEL
         e.parser.delta_finder.thorough = level >= THOROUGH_LEVEL
@@ -171,7 +177,9 @@ cdef class LzmsCompressor:
         cdef bytes encoded
         cdef char *target
         if size > self.block_size:
-            raise ValueError(f"LZMS block of {size} bytes: this compressor takes {self.block_size}")
+            raise ValueError(
+                f"LZMS block of {size} bytes: this compressor takes at most {self.block_size}"
+            )
         if size < SHORTEST_BLOCK:
             return None
         if not PyThread_acquire_lock(self._busy, NOWAIT_LOCK):

@@ -2,13 +2,14 @@
 # Match finder on the tree of LCP intervals of a suffix array.
 #
 # An interval groups the suffixes that share their first ``lcp`` bytes. A reference to one is
-# ``lcp << POSITION_BITS | index``; 0 is the root, of lcp 0. Per interval one word holds, until a suffix
-# in it is visited, the reference to its parent, then the latest position that took it over. Per
-# position one word holds the reference to its deepest interval, and once visited the reference to
-# the interval from which on a later position has taken over. Queries climb towards the root; an
+# ``lcp << POSITION_BITS | index``; 0 is the root, of lcp 0. Per interval one word holds, until a
+# suffix in it is visited, the reference to its parent, then the latest position that took it over.
+# Per position one word holds the reference to its deepest interval, and once visited the reference
+# to the interval from which on a later position has taken over. Queries climb towards the root; an
 # interval whose position is outdated is noticed because that position's word refers deeper.
 #
-# A window is at most 2**26 bytes, which leaves 6 bits for the lcp. Longer texts are searched one window after another.
+# A window is at most 2**26 bytes, which leaves 6 bits for the lcp. Longer texts are searched one
+# window after another, and matches do not reach from one into the other.
 
 from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memset
@@ -25,8 +26,8 @@ cdef enum:
     SHORTEST_MATCH = 2
     BYTE_LETTERS = 256
     LOOK_AHEAD = 16
-    ASKED = 32
-    CACHED_SIZE = 1 << 18
+    ASKED = 32                  # more than the positions looked ahead
+    CACHED_SIZE = 1 << 18       # windows up to this do not gain from asking ahead
 
 
 cdef struct Match:
@@ -36,10 +37,10 @@ cdef struct Match:
 
 cdef struct IntervalFinder:
     uint32_t *intervals         # window size words
-    uint32_t *positions         # 1.25 * window size + 512 words, the excess for sorting only
+    uint32_t *positions         # behind them: 1.25 * window size + 512 words, 0.25 for sorting
     uint32_t size               # of the window
     uint32_t first_position     # index of positions[0] seen from intervals[0]
-    uint32_t asked[ASKED]
+    uint32_t asked[ASKED]       # per query to come: index of the word it reads next
     uint32_t next               # position in the window of the next query
 
 
@@ -118,11 +119,14 @@ cdef inline void ask_deeper(IntervalFinder *f, uint32_t position) noexcept nogil
     """Have the word brought in that a coming query reads next, by what it has read so far."""
     cdef uint32_t *asked = f.asked + position % ASKED
     cdef uint32_t word = f.intervals[asked[0]]
-    asked[0] = (word & <uint32_t>POSITION_MASK) + (0 if word > <uint32_t>POSITION_MASK else f.first_position)
+    asked[0] = word & <uint32_t>POSITION_MASK
+    if word <= <uint32_t>POSITION_MASK:
+        asked[0] += f.first_position
     block_prefetch(f.intervals + asked[0])
 
 
 cdef inline void ask_ahead(IntervalFinder *f, uint32_t position) noexcept nogil:
+    """Take the queries to come a step each: by their turn most of what they read is at hand."""
     if f.size <= CACHED_SIZE or position + 24 >= f.size:
         return
     f.asked[(position + 24) % ASKED] = f.first_position + position + 24
@@ -139,7 +143,7 @@ cdef inline uint32_t next_matches(IntervalFinder *f, Match *matches) noexcept no
     """Write the matches of the next position, longest first; return how many.
 
     Offsets are strictly decreasing: each is the smallest for its length. ``matches`` has room for
-    LONGEST_MATCH of them; NULL searches without writing.
+    LONGEST_MATCH of them.
     """
     cdef uint32_t *intervals = f.intervals
     cdef uint32_t *positions = f.positions
@@ -154,7 +158,7 @@ cdef inline uint32_t next_matches(IntervalFinder *f, Match *matches) noexcept no
             break
         intervals[here & <uint32_t>POSITION_MASK] = position
         here = above
-    # Visited first by position 0, or never below the root: no match is lost but those with position 0.
+    # New below the root, or taken over by position 0 so far, which is never reported.
     if above == 0:
         if here:
             intervals[here & <uint32_t>POSITION_MASK] = position
@@ -167,10 +171,9 @@ cdef inline uint32_t next_matches(IntervalFinder *f, Match *matches) noexcept no
             above = positions[earlier]
         intervals[here & <uint32_t>POSITION_MASK] = position
         positions[earlier] = here
-        if matches != NULL:
-            matches[found].length = here >> POSITION_BITS
-            matches[found].offset = position - earlier
-            found += 1
+        matches[found].length = here >> POSITION_BITS
+        matches[found].offset = position - earlier
+        found += 1
         if above == 0:
             return found
         here = above

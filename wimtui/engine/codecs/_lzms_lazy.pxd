@@ -4,11 +4,12 @@
 
 from libc.stdint cimport int32_t, uint8_t, uint32_t
 
-from wimtui.engine.codecs._lzms_encoder cimport (
-    COSTED_LENGTHS, COST_ONE, LITERAL, LZ_EXPLICIT, LZ_MATCH, LZ_REPEAT, ItemKind, LzmsModel,
-    offset_slot, put_item, repeat_cost,
-)
+from wimtui.engine.codecs._lzms_encoder cimport put_item
 from wimtui.engine.codecs._lzms_intervals cimport WINDOW_SIZE_MAX
+from wimtui.engine.codecs._lzms_model cimport (
+    COST_ONE, COSTED_LENGTHS, LITERAL, LZ_EXPLICIT, LZ_MATCH, LZ_REPEAT, ItemKind, LzmsModel,
+    offset_slot, repeat_cost,
+)
 from wimtui.engine.codecs._matchfinder cimport (
     MatchFinder, block_load16, chains_longest, chains_reset, chains_skip, match_extent,
 )
