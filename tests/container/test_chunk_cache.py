@@ -184,6 +184,23 @@ def test_a_seek_drops_what_was_scheduled(loader: ChunkLoader, resource: Counting
     assert len(resource.decoded) <= 2 * 8
 
 
+def test_the_next_large_chunk_is_decoded_once_the_reader_is_near_the_end(
+    loader: ChunkLoader, resource: CountingResource
+) -> None:
+    resource.chunk_shift = 24
+    resource.chunk_size = chunk_size = 1 << 24
+    ahead = ReadAhead(loader, resource, 0, 9)  # type: ignore[arg-type]
+    step = 1 << 19
+    for offset in range(0, chunk_size * 3 // 4 - step, step):
+        ahead.note(offset, offset + step)
+    assert not ahead.is_scheduled(1)
+    ahead.note(chunk_size * 3 // 4 - step, chunk_size * 3 // 4)
+    assert ahead.is_scheduled(1)
+    assert not ahead.is_scheduled(2)
+    wait_until(lambda: loader.cache.get(KEY, 1) is not None)
+    assert resource.decoded == [1]
+
+
 def test_a_closed_loader_still_loads(resource: CountingResource) -> None:
     loader = ChunkLoader()
     loader.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import struct
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -266,6 +267,27 @@ def test_read_nowait_decodes_one_small_chunk_and_leaves_the_rest(tmp_path: Path)
     assert blob.read(0, 65536) == bytes(65536)
     assert blob.read_nowait(0, 65536) == bytes(65536)
     store.close()
+
+
+def test_many_threads_with_a_small_cache(tmp_path: Path) -> None:
+    blobs = [mixed_bytes(400_000, seed) for seed in range(4)]
+    builder = WimBuilder(codec=CodecId.XPRESS)
+    builder.add_image(b"metadata")
+    for data in blobs[:2]:
+        builder.add_blob(data)
+    builder.add_solid(blobs[2:], codec=CodecId.XPRESS, chunk_size=32768)
+    path = builder.build().write(tmp_path / "a.wim")
+    with ChunkLoader(ChunkCache(1 << 18), worker_count=3) as loader:
+        store = BlobStore(WimFile.open(path), loader=loader)
+        opened = [store.open(sha1_of(data)) for data in blobs]
+        with ThreadPoolExecutor(8) as threads:
+            tasks = [
+                threads.submit(check_reads, opened[n % 4], blobs[n % 4], seed=n, rounds=20)
+                for n in range(16)
+            ]
+            for task in tasks:
+                task.result(60)
+        store.close()
 
 
 def test_wrong_hash(tmp_path: Path) -> None:

@@ -53,8 +53,8 @@ class Limits:
         """Return how many bytes a metadata resource may have in a file of ``file_size`` bytes.
 
         Real directory trees compress 5 to 30 times. wimlib's bound, 512 times the file, stays in
-        force; below it 64 times the file, though never less than 128 MiB or more than 4 GiB.
+        force; below it 64 times the file, though never less than 64 MiB or more than 4 GiB.
         """
         if self.metadata_size is not None:
             return self.metadata_size
-        return min(512 * file_size, max(128 * MEBIBYTE, 64 * file_size), 4096 * MEBIBYTE)
+        return min(512 * file_size, max(64 * MEBIBYTE, 64 * file_size), 4096 * MEBIBYTE)
