@@ -22,7 +22,7 @@ from tests.image.raw_metadata import (
     sha,
     stream_entry,
 )
-from wimtui.engine.errors import MetadataError, WimError
+from wimtui.engine.errors import LimitError, MetadataError, WimError
 from wimtui.engine.image.details import file_details
 from wimtui.engine.image.metadata import ImageMetadata
 from wimtui.engine.image.metadata_writer import ImageNodes, write_metadata
@@ -83,6 +83,12 @@ def test_inconsistent_security_data(total: int, count: int, sizes: list[int]) ->
 def test_enormous_descriptor_count() -> None:
     with pytest.raises(MetadataError, match="4294967295 descriptors"):
         ImageMetadata.parse(struct.pack("<II", 16, 0xFFFFFFFF) + bytes(200))
+
+
+def test_millions_of_empty_descriptors() -> None:
+    count = 2**22 + 1
+    with pytest.raises(LimitError):
+        ImageMetadata.parse(struct.pack("<II", 8 + 8 * count, count) + bytes(8 * count))
 
 
 def test_metadata_ends_before_the_root() -> None:

@@ -305,6 +305,9 @@ def test_images_of_wimlib_survive_a_rewrite(tmp_path: Path, options: tuple[str, 
     written = rewrite(metadata)
     assert same_image(metadata, ImageMetadata.parse(written))
     paths = [path for _, path in metadata.walk()]
+    listing = ["wimlib-imagex", "dir", str(tmp_path / "x.wim"), "1"]
+    listed = subprocess.run(listing, check=True, capture_output=True).stdout.splitlines()
+    assert [line.rstrip(b"/") or b"/" for line in listed] == paths
     assert b"/Sub/deeper/hard3" in paths
     hard = metadata.find(b"Sub/hard2")
     assert hard is not None

@@ -1,10 +1,10 @@
-from typing import final
+from typing import Self, final
 
 from wimtui.engine.image.metadata_writer import DentryNode
 
 @final
 class Emitter:
-    def __init__(self, security_data: bytes, upcase_table: bytes) -> None: ...
+    def __new__(cls, security_data: bytes, upcase_table: bytes) -> Self: ...
     def add_root(self, node: DentryNode) -> int: ...
     def add_children(
         self, parent_offset: int, nodes: list[DentryNode]

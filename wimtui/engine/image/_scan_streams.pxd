@@ -66,7 +66,8 @@ cdef inline int keep_tagged(Scan *s, Item *item, Dentry *row) noexcept nogil:
         return NO_MEMORY
     side.tagged_offset = <uint32_t> t.tagged_nbytes
     side.tagged_nbytes = <uint32_t> nbytes
-    memcpy(t.tagged + t.tagged_nbytes, s.data + names_end, nbytes)
+    if nbytes:
+        memcpy(t.tagged + t.tagged_nbytes, s.data + names_end, nbytes)
     t.tagged_nbytes += nbytes
     return OK
 

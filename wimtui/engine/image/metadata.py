@@ -126,7 +126,7 @@ class ImageMetadata:
 
         Raises:
             MetadataError: The resource is malformed; names the structure and its offset.
-            LimitError: It is over 2 GiB.
+            LimitError: It is over 2 GiB, or has millions of security descriptors.
         """
         view = memoryview(metadata).cast("B")
         if len(view) > MAX_METADATA_NBYTES:
@@ -189,7 +189,10 @@ class ImageMetadata:
         return dentry
 
     def walk(self, top: int = ROOT_DENTRY) -> Iterator[tuple[int, bytes]]:
-        """Yield (dentry, path) of a dentry and all below it, in pre-order and collation order."""
+        """Yield (dentry, path) of a dentry and all below it, in pre-order and collation order.
+
+        Hidden dentries are included.
+        """
         columns = self.columns
         path = self.path(top)
         yield top, path

@@ -6,14 +6,16 @@ import struct
 from itertools import accumulate
 from typing import TYPE_CHECKING, Self
 
-from wimtui.engine.errors import MetadataError
+from wimtui.engine.errors import LimitError, MetadataError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _HEADER = struct.Struct("<II")
 _SIZE_NBYTES = 8
-_MAX_DESCRIPTOR_NBYTES = 0xFFFFFFFF
+
+MAX_DESCRIPTORS = 2**22
+"""Far beyond any Windows image, which has some ten thousand; bounds what the offsets take."""
 
 
 class SecurityData:
@@ -39,6 +41,7 @@ class SecurityData:
 
         Raises:
             MetadataError: The table does not fit its own length or the resource.
+            LimitError: It has more than MAX_DESCRIPTORS.
         """
         if len(metadata) < _HEADER.size:
             raise _error(f"the metadata has {len(metadata)} bytes, too few for security data")
@@ -49,6 +52,8 @@ class SecurityData:
         sizes_end = _HEADER.size + _SIZE_NBYTES * count
         if sizes_end > total:
             raise _error(f"{count} descriptors do not fit {total} bytes of security data")
+        if count > MAX_DESCRIPTORS:
+            raise LimitError(f"an image with {count} security descriptors")
         if count:
             sizes = struct.iter_unpack("<Q", metadata[_HEADER.size : sizes_end])
             left = total - sizes_end
