@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.mounting import mounted
+from tests.oracle.conftest import EVERY_KIND, MakeWim
 from tests.oracle.trees import differences, snapshot
-from tests.oracle.wims import KINDS, STREAMS, Kind, add_special_files, make_source, make_wim, wimlib
+from tests.oracle.wims import STREAMS, Kind, wimlib
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,17 +18,9 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.fuse, pytest.mark.oracle, pytest.mark.mqueue]
 
 
-@pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = make_source(tmp_path_factory.mktemp("source") / "tree")
-    if os.getuid() == 0:
-        add_special_files(root)
-    return root
-
-
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
-def test_mounted_tree_equals_applied_tree(kind: Kind, source: Path, tmp_path: Path) -> None:
-    made = make_wim(kind, source, tmp_path)
+@pytest.mark.parametrize("kind", EVERY_KIND)
+def test_mounted_tree_equals_applied_tree(kind: Kind, wim_of: MakeWim, tmp_path: Path) -> None:
+    made = wim_of(kind)
     applied = tmp_path / "applied"
     unix_data = ["--unix-data"] if kind.unix_data else []
     wimlib("apply", made.path, "1", applied, *made.ref_options, *unix_data)
@@ -38,8 +31,25 @@ def test_mounted_tree_equals_applied_tree(kind: Kind, source: Path, tmp_path: Pa
             for name, streams in STREAMS.items():
                 for stream, value in streams.items():
                     assert os.getxattr(where / name, f"user.{stream}") == value
+                assert sorted(os.listxattr(where / name)) == sorted(f"user.{s}" for s in streams)
     theirs, their_links = snapshot(applied, owners=kind.unix_data)
 
     assert differences(ours, theirs) == []
     assert our_links == their_links
     assert len(theirs) > 200
+
+
+def test_sample_with_junctions_equals_applied_tree(tmp_path: Path) -> None:
+    sample = "tools/sample/sample.wim"
+    applied = tmp_path / "applied"
+    wimlib("apply", sample, "2", applied)
+
+    with mounted(sample, image="2") as where:
+        ours, our_links = snapshot(where)
+        assert os.readlink(where / "Users/All Users") == f"{where}/ProgramData"
+        assert os.getxattr(where / "setup.exe", "user.Zone.Identifier").startswith(b"[Zone")
+    theirs, their_links = snapshot(applied)
+
+    assert differences(ours, theirs) == []
+    assert our_links == their_links
+    assert frozenset({"Windows/notepad.exe", "Windows/System32/notepad.exe"}) in our_links
