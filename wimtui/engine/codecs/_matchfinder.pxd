@@ -263,33 +263,18 @@ cdef inline uint32_t *trees_short(
     return found
 
 
-cdef inline uint32_t *trees_advance(
-    MatchFinder *m, position_t *table, uint32_t pos, uint32_t max_length, bint record,
-    bint pairs, uint32_t *found,
+cdef inline uint32_t *trees_descend(
+    MatchFinder *m, position_t *child, uint32_t pos, uint32_t node, uint32_t max_length,
+    bint record, uint32_t *found,
 ) noexcept nogil:
-    """Enter ``pos``; append to ``found`` its matches, longer and farther ones last; return the end.
-
-    At most ``depth + 2`` matches, of strictly increasing length to ``max_length`` (<= 511), packed
-    as offset << 9 | length. ``pairs`` includes matches of two bytes. Without ``record`` nothing is
-    written.
-    """
-    cdef position_t *root4 = table + TREE_ROOT4
-    cdef position_t *child = table + TREE_CHILD
+    """Make ``pos`` the root above ``node`` and record the matches on the way down."""
     cdef position_t *smaller = child + 2 * <uint64_t>pos
     cdef position_t *greater = smaller + 1
     cdef const uint8_t *here = m.data + pos
     cdef const uint8_t *there
-    cdef uint32_t node = root4[m.hash4], depth = m.depth
-    cdef uint32_t length = 0, best = 3, nice, length_smaller = 0, length_greater = 0
+    cdef uint32_t nice, depth = m.depth, length = 0, best = 3
+    cdef uint32_t length_smaller = 0, length_greater = 0
     cdef uint64_t ahead, behind
-    root4[m.hash4] = <position_t>pos
-    if max_length < 5:
-        smaller[0] = 0
-        greater[0] = 0
-        trees_hash_ahead(m, table, pos + 1)
-        return found
-    found = trees_short(m, table, pos, record, pairs, found)
-    trees_hash_ahead(m, table, pos + 1)
     nice = m.nice if m.nice < max_length else max_length
     if not record:
         max_length = nice
@@ -329,3 +314,27 @@ cdef inline uint32_t *trees_advance(
     smaller[0] = 0
     greater[0] = 0
     return found
+
+
+cdef inline uint32_t *trees_advance(
+    MatchFinder *m, position_t *table, uint32_t pos, uint32_t max_length, bint record,
+    bint pairs, uint32_t *found,
+) noexcept nogil:
+    """Enter ``pos``; append to ``found`` its matches, longer and farther ones last; return the end.
+
+    At most ``depth + 2`` matches, of strictly increasing length to ``max_length`` (<= 511), packed
+    as offset << 9 | length. ``pairs`` includes matches of two bytes. Without ``record`` nothing is
+    written.
+    """
+    cdef position_t *root4 = table + TREE_ROOT4
+    cdef position_t *child = table + TREE_CHILD
+    cdef uint32_t node = root4[m.hash4]
+    root4[m.hash4] = <position_t>pos
+    if max_length < 5:
+        child[2 * <uint64_t>pos] = 0
+        child[2 * <uint64_t>pos + 1] = 0
+        trees_hash_ahead(m, table, pos + 1)
+        return found
+    found = trees_short(m, table, pos, record, pairs, found)
+    trees_hash_ahead(m, table, pos + 1)
+    return trees_descend(m, child, pos, node, max_length, record, found)
