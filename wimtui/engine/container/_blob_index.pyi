@@ -1,4 +1,4 @@
-from typing import Self
+from typing import Self, final
 
 from typing_extensions import Buffer
 
@@ -17,6 +17,7 @@ OVERLAP: int
 
 def solid_resource_rows(rows: Buffer) -> list[tuple[int, int]]: ...
 
+@final
 class BlobIndex:
     rows: bytes
     row_count: int

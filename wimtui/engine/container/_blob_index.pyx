@@ -9,6 +9,7 @@ numbers, so that nobody can prepare a file whose hashes all collide.
 
 import os
 
+cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.mem cimport PyMem_Calloc, PyMem_Free, PyMem_Malloc
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
@@ -123,6 +124,7 @@ def solid_resource_rows(const uint8_t[::1] rows not None):
     return found
 
 
+@cython.final
 cdef class BlobIndex:
     """Classified rows of one blob table."""
 
