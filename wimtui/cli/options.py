@@ -12,4 +12,8 @@ if TYPE_CHECKING:
 
 def archive_options(arguments: Namespace) -> ArchiveOptions:
     """Return how to open the archive that the arguments name."""
-    return ArchiveOptions(references=tuple(arguments.ref), max_chunk_nbytes=arguments.max_chunk)
+    return ArchiveOptions(
+        references=tuple(arguments.ref),
+        max_chunk_nbytes=arguments.max_chunk,
+        max_metadata_nbytes=arguments.max_metadata,
+    )

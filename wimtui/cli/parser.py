@@ -83,11 +83,19 @@ def _refs(parser: argparse.ArgumentParser) -> None:
         help="other parts of a split WIM, or WIMs a delta WIM refers to; repeatable",
     )
     parser.add_argument(
-        "--max-chunk",
+        "--max-chunk-size",
+        dest="max_chunk",
         type=size,
         default=64 << 20,
         metavar="SIZE",
         help="agree to decode chunks up to SIZE bytes (default 64M; wimlib can make 1G)",
+    )
+    parser.add_argument(
+        "--max-metadata-size",
+        dest="max_metadata",
+        type=size,
+        metavar="SIZE",
+        help="agree to hold an image's metadata up to SIZE bytes (default: by the file's size)",
     )
 
 

@@ -34,6 +34,8 @@ class MountRequest:
     umask: int = 0
     cache_nbytes: int = 256 << 20
     max_chunk_nbytes: int = 64 << 20
+    max_metadata_nbytes: int = 0
+    """0 goes by the size of the file."""
     fuse_options: tuple[str, ...] = ()
     """Words given with ``-o``."""
     staging_parent: str = ""

@@ -46,6 +46,7 @@ class MountedImage:
                 check_integrity=request.check,
                 cache_nbytes=request.cache_nbytes,
                 max_chunk_nbytes=request.max_chunk_nbytes,
+                max_metadata_nbytes=request.max_metadata_nbytes or None,
                 progress=on_progress,
             ),
         )

@@ -34,6 +34,8 @@ class ArchiveOptions:
     check_integrity: bool = False
     cache_nbytes: int = DEFAULT_CACHE_NBYTES
     max_chunk_nbytes: int = Limits().chunk_size
+    max_metadata_nbytes: int | None = None
+    """None goes by the size of the file."""
     progress: ProgressSink | None = None
     cancel: CancelToken | None = field(default=None)
 
@@ -59,7 +61,9 @@ class Archive:
             WimError: A file cannot be opened, or is no valid WIM; see WimFile.open.
         """
         options = options or ArchiveOptions()
-        limits = Limits(chunk_size=options.max_chunk_nbytes)
+        limits = Limits(
+            chunk_size=options.max_chunk_nbytes, metadata_size=options.max_metadata_nbytes
+        )
         opening = OpenOptions(
             check_integrity=options.check_integrity,
             limits=limits,

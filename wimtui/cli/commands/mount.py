@@ -48,6 +48,7 @@ def request_from(arguments: Namespace) -> mounts.MountRequest:
         umask=arguments.umask,
         cache_nbytes=arguments.cache_size,
         max_chunk_nbytes=arguments.max_chunk,
+        max_metadata_nbytes=arguments.max_metadata,
         fuse_options=tuple(arguments.fuse_options),
         log_file=arguments.log_file,
         debug=arguments.debug,
