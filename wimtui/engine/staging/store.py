@@ -1,0 +1,217 @@
+"""A staging folder: where changes live until they are committed or discarded."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from wimtui.engine.errors import OpenFailedError
+from wimtui.engine.staging.database import Database
+from wimtui.engine.staging.identity import IdentityMatch, WimIdentity
+from wimtui.engine.staging.node import FIRST_NEW_ID
+from wimtui.engine.staging.options import OverlayOptions
+from wimtui.engine.staging.staged_files import StagedFiles, file_number, sync_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from wimtui.engine.staging.edit import Edit
+    from wimtui.engine.staging.node import Entry, NodeId, StagedNode
+
+DATABASE_NAME: Final = "changes.db"
+
+
+@dataclass(frozen=True, slots=True)
+class StagingFacts:
+    """What a staging folder says of itself."""
+
+    identity: WimIdentity
+    image: int
+    """1-based index of the image."""
+    created_ns: int
+    options: OverlayOptions
+    mount: dict[str, Any]
+    """Whatever the mount wants to find again."""
+    committing: WimIdentity | None
+    """What the WIM will be once the commit under way is complete."""
+
+    @classmethod
+    def from_settings(cls, settings: dict[str, Any]) -> StagingFacts:
+        """Read the ``setting`` table."""
+        committing = settings.get("committing")
+        return cls(
+            identity=WimIdentity.from_json(settings["identity"]),
+            image=settings["image"],
+            created_ns=settings["created_ns"],
+            options=OverlayOptions.from_json(settings["options"]),
+            mount=settings["mount"],
+            committing=None if committing is None else WimIdentity.from_json(committing),
+        )
+
+    def match(self, found: WimIdentity) -> IdentityMatch:
+        """Say what became of the WIM."""
+        if self.identity.is_same(found):
+            return IdentityMatch.SAME
+        if self.committing is not None and self.committing.is_same(found):
+            return IdentityMatch.COMMITTED
+        return IdentityMatch.CHANGED
+
+
+class StagingStore:
+    """An open staging folder, which no other process can open meanwhile.
+
+    Attributes:
+        folder: The folder.
+        files: The staged files in it.
+        facts: What it says of itself.
+    """
+
+    def __init__(self, folder: Path, database: Database) -> None:
+        self.folder = folder
+        self._database = database
+        self.facts = StagingFacts.from_settings(database.settings())
+        self.nodes: dict[NodeId, StagedNode] = database.nodes()
+        """As they were when the store was opened; for the overlay to take over."""
+        self.entries: list[tuple[NodeId, bytes, Entry | None]] = list(database.entries())
+        """Names as they were when the store was opened."""
+        known = {number for node in self.nodes.values() for number in node.staged_files()}
+        self.files = StagedFiles(folder, max(known, default=0) + 1)
+        self.files.remove_unknown(known)
+        self._next_id = self._first_free_id()
+
+    def _first_free_id(self) -> NodeId:
+        ids = [FIRST_NEW_ID - 1, *self.nodes]
+        ids += [entry.node for _, _, entry in self.entries if entry is not None]
+        ids += [stream.id for node in self.nodes.values() for stream in node.streams or ()]
+        return max(ids) + 1
+
+    @classmethod
+    def create(
+        cls,
+        parent: Path,
+        identity: WimIdentity,
+        image: int,
+        options: OverlayOptions,
+        mount: dict[str, Any] | None = None,
+    ) -> StagingStore:
+        """Make an empty staging folder in ``parent``.
+
+        Raises:
+            OpenFailedError: The folder cannot be made.
+            OSError: The disk is full.
+        """
+        name = f"{Path(identity.path).name}.staging-{secrets.token_hex(5)}"
+        folder = parent / name
+        try:
+            folder.mkdir(mode=0o700)
+        except OSError as error:
+            raise OpenFailedError(
+                f"cannot create a staging folder: {error.strerror}",
+                path=folder,
+                hint="choose another place with --staging-dir",
+            ) from error
+        try:
+            database = Database.create(folder / DATABASE_NAME)
+            database.put_settings(
+                {
+                    "identity": identity.to_json(),
+                    "image": image,
+                    "created_ns": time.time_ns(),
+                    "options": options.to_json(),
+                    "mount": mount or {},
+                    "committing": None,
+                }
+            )
+            database.sync()
+            sync_folder(os.fspath(folder))
+            sync_folder(os.fspath(parent))
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        return cls(folder, database)
+
+    @classmethod
+    def open(cls, folder: Path) -> StagingStore:
+        """Open a staging folder, after a kill too. Raises as ``Database.open``."""
+        return cls(folder, Database.open(folder / DATABASE_NAME))
+
+    def new_id(self) -> NodeId:
+        """Return a number that no node and no stream has had in this store."""
+        number = self._next_id
+        self._next_id = number + 1
+        return number
+
+    def write(self, edit: Edit) -> None:
+        """Write all or nothing of an edit. Raises OSError."""
+        self._database.write(edit)
+
+    def replace_all(self, edit: Edit, identity: WimIdentity) -> None:
+        """Replace all that is staged, after a commit made ``identity`` of the WIM."""
+        settings = {"identity": identity.to_json(), "committing": None}
+        self._database.replace_all(edit, settings)
+        self.facts = StagingFacts.from_settings(self._database.settings())
+
+    def note_commit(self, expected: WimIdentity | None) -> None:
+        """Write down what the WIM will be when the commit under way is complete, durably.
+
+        Should everything stop between the WIM's last write and the staging's, ``match`` then says
+        COMMITTED instead of CHANGED. None says that no commit is under way.
+        """
+        stored = None if expected is None else expected.to_json()
+        self.put_settings({"committing": stored})
+        self._database.sync()
+
+    def put_settings(self, settings: dict[str, Any]) -> None:
+        """Write settings, such as ``mount`` or ``options``."""
+        self._database.put_settings(settings)
+        self.facts = StagingFacts.from_settings(self._database.settings())
+
+    def sync(self, files: Iterable[int]) -> None:
+        """Return when these files and everything in the database would survive a power cut.
+
+        Blocks; safe in a worker thread.
+        """
+        self.files.sync(files)
+        self._database.sync()
+
+    def discard_files(self, numbers: Iterable[int]) -> None:
+        """Give up staged files that the database does not mention any more."""
+        if self.files.discard(numbers):
+            self.collect()
+
+    def collect(self) -> None:
+        """Remove the files given up; waits for the disk."""
+        self._database.sync()
+        self.files.collect()
+
+    def staged_nbytes(self) -> int:
+        """Return what the staged files take on the disk."""
+        return staged_nbytes(self.folder)
+
+    def close(self) -> None:
+        """Close the database; everything stays. Harmless when done twice."""
+        with contextlib.suppress(OSError):
+            self.collect()
+        self._database.close()
+
+    def remove(self) -> None:
+        """Close and remove the folder with everything in it. Raises OSError."""
+        self._database.close()
+        shutil.rmtree(self.folder)
+
+
+def staged_nbytes(folder: Path) -> int:
+    """Return what the staged files of a folder take on the disk, in use or not."""
+    total = 0
+    with os.scandir(folder) as found:
+        for item in found:
+            if file_number(item.name) is not None:
+                with contextlib.suppress(FileNotFoundError):
+                    total += item.stat(follow_symlinks=False).st_blocks * 512
+    return total
