@@ -261,8 +261,9 @@ def test_refuses_a_second_thread() -> None:
 def test_blocks_of_several_windows(level: int) -> None:
     """The match finders hold 64 MiB; items and repeats go on across the border."""
     piece = parts("words", 4, 50000) + counters(random.Random(4), 15536)
-    around = piece * 3 + noise(random.Random(5), 1000)
-    block = (piece * (WINDOW_SIZE // len(piece)))[: WINDOW_SIZE - len(piece)] + around
+    around = piece * 3 + noise(random.Random(5), 1000) + bytes(1000)
+    block = bytearray(piece * (WINDOW_SIZE // len(piece)) + around)
+    block[WINDOW_SIZE - 100] ^= 0x55
     encoded = LzmsCompressor(2 * WINDOW_SIZE, level).compress(block)
     assert encoded is not None
     assert LzmsDecompressor(2 * WINDOW_SIZE).decompress(encoded, len(block)) == block

@@ -98,7 +98,7 @@ cdef inline Candidate find_candidate(
     best.value = 0
     best.length = 0
     best.gain = 0
-    if position == s.window_end:
+    if position >= s.window_end:    # beyond it after a repeat match across the border
         size = s.size - position
         s.window = position
         s.window_end = position + (size if size < WINDOW_SIZE_MAX else WINDOW_SIZE_MAX)
