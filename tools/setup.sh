@@ -53,11 +53,11 @@ if [ -n "$debian" ]; then
     fi
     sudo=""
     [ "$(id -u)" -eq 0 ] || sudo=sudo
-    say "+ $sudo apt-get install$debian"
+    say "+${sudo:+ $sudo} apt-get install$debian"
     $sudo env DEBIAN_FRONTEND=noninteractive apt-get update -qq
     # shellcheck disable=SC2086
     $sudo env DEBIAN_FRONTEND=noninteractive \
-        apt-get install -y -qq --no-install-recommends $debian >&2
+        apt-get install -y -qq -o Dpkg::Use-Pty=0 --no-install-recommends $debian >/dev/null
 fi
 
 if [ ! -x .venv/bin/python ] || ! .venv/bin/python -c 'import pip' 2>/dev/null; then

@@ -19,7 +19,8 @@ show wimtui verify "$wim"
 show wimtui mount "$wim" 1 "$dir"
 show wimtui mounts
 show ls -la "$dir"
-file=$(find "$dir" -type f -size +0 | sort | head -n 1)
+file=$(find "$dir" -type f -size +0 \( -name '*.inf' -o -name '*.rtf' \) | sort | head -n 1)
+[ -n "$file" ] || file=$(find "$dir" -type f -size +0 | sort | head -n 1)
 [ -z "$file" ] || { show head -c 300 "$file"; echo; }
 show df -h "$dir"
 show wimtui unmount "$dir"
