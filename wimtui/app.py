@@ -1,0 +1,280 @@
+"""The app: screens, themes, what keys do everywhere, and what comes of the screens' wishes."""
+
+from __future__ import annotations
+
+import logging
+import shlex
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+from urllib.parse import unquote, urlparse
+
+from textual import on
+from textual.app import App, SuspendNotSupported
+from textual.binding import Binding
+
+from wimtui import logs, messages, settings
+from wimtui.bridge import Bridge
+from wimtui.jobs import JobState
+from wimtui.screens.archive import ArchiveScreen
+from wimtui.screens.base import WimtuiScreen
+from wimtui.screens.home import HomeScreen
+from wimtui.screens.mount import MountDialog
+from wimtui.service.frontend import Services
+from wimtui.themes import LIKE, THEMES
+from wimtui.widgets.cells import plain
+from wimtui.widgets.title_bar import TitleBar
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from textual import events
+    from textual.screen import Screen
+
+    from wimtui.service.mounts import MountSummary
+    from wimtui.settings import Settings
+
+log = logging.getLogger(__name__)
+
+_POLL_S = 1.0
+_WIM_SUFFIXES = (".wim", ".swm", ".esd")
+
+
+class WimtuiApp(App[None]):
+    """The whole app.
+
+    Attributes:
+        bridge: The way to the services.
+        mounts: All mounts of this machine, as listed last.
+        settings: What the user set.
+    """
+
+    TITLE = "wimtui"
+    CSS_PATH = "app.tcss"
+    ENABLE_COMMAND_PALETTE = True
+    BINDINGS: ClassVar = [
+        Binding("question_mark,f1", "help", "Help", tooltip="All keys", id="help"),
+        Binding("L", "log", "Log", show=False, tooltip="The logs of app and daemons", id="log"),
+        Binding("J", "jobs", "Jobs", show=False, tooltip="Running and finished jobs", id="jobs"),
+        Binding("comma", "settings", "Settings", show=False, tooltip="Theme and defaults",
+                id="settings"),
+        Binding("ctrl+q", "leave", "Quit", show=False, tooltip="Quit; mounts live on",
+                id="quit.anywhere"),
+        Binding("ctrl+z", "suspend_process", "Suspend", show=False,
+                tooltip="Back to the shell until fg", id="suspend"),
+    ]  # fmt: skip
+
+    def __init__(
+        self,
+        wims: Sequence[str] = (),
+        *,
+        readonly: bool = False,
+        services: Services | None = None,
+        user_settings: Settings | None = None,
+    ) -> None:
+        """Make the app.
+
+        Args:
+            wims: Paths of WIMs to open.
+            readonly: Allow no change: nothing is mounted, unmounted or extracted.
+            services: What does the work.
+            user_settings: Settings in place of those in the user's file.
+        """
+        super().__init__()
+        self.readonly = readonly
+        self.mounts: tuple[MountSummary, ...] = ()
+        self.settings = user_settings or settings.load()
+        self.bridge = Bridge(self, services or Services())
+        self._wims = tuple(wims)
+        self._home = HomeScreen(self.bridge, readonly=readonly)
+
+    # Life
+
+    def get_css_variables(self) -> dict[str, str]:
+        """Complete the colours of themes that are not the app's own."""
+        variables = super().get_css_variables()
+        for name, like in LIKE.items():
+            variables.setdefault(name, variables[like])
+        return variables
+
+    def get_default_screen(self) -> Screen[None]:
+        """Home is what all other screens lie upon."""
+        return self._home
+
+    def on_mount(self) -> None:
+        """Begin to look at mounts, and open what the command line names."""
+        for theme in THEMES:
+            self.register_theme(theme)
+        known = self.settings.theme in self.available_themes
+        self.theme = self.settings.theme if known else settings.DEFAULT_THEME
+        self.set_keymap(dict(self.settings.keys))
+        if not self.is_headless:
+            logs.set_up_app()
+        self.bridge.start()
+        self.bridge.poll_mounts(self)
+        self.set_interval(_POLL_S, lambda: self.bridge.poll_mounts(self))
+        for path in reversed(self._wims):
+            self.push_screen(ArchiveScreen(self.bridge, path, readonly=self.readonly))
+
+    def on_unmount(self) -> None:
+        """Let jobs clear up."""
+        self.bridge.stop()
+
+    def action_leave(self) -> None:
+        """Quit, and say what lives on."""
+        self.exit(message=farewell(self.mounts))
+
+    @on(messages.TerminalLost)
+    def terminal_lost(self) -> None:
+        """End in order; mounts live on."""
+        log.info("asked to end by a signal")
+        self.exit()
+
+    # What services say
+
+    @on(messages.MountsListed)
+    def take_mounts(self, message: messages.MountsListed) -> None:
+        """Tell every screen what is mounted."""
+        self.mounts = message.mounts
+        for screen in self.screen_stack:
+            if isinstance(screen, WimtuiScreen) and screen.is_mounted:
+                screen.show_mounts(self.mounts)
+
+    @on(messages.OperationFailed)
+    def say_failure(self, message: messages.OperationFailed) -> None:
+        """Say what went wrong, why, and what to do."""
+        self.complain(f"Cannot {message.doing}", message.cause, message.hint)
+
+    def complain(self, title: str, cause: str, hint: str = "") -> None:
+        """Show an error."""
+        text = plain(cause) + (f"\n→ {plain(hint)}" if hint else "")
+        self.notify(text, title=plain(title), severity="error", timeout=10, markup=False)
+
+    def say(self, text: str, title: str = "") -> None:
+        """Show a result."""
+        self.notify(plain(text), title=plain(title), markup=False)
+
+    @on(messages.Mounted)
+    def mounted(self, message: messages.Mounted) -> None:
+        """Say so, and look again."""
+        self.say(message.summary.mount_point, "Mounted")
+        self.bridge.poll_mounts(self)
+
+    @on(messages.Unmounted)
+    def unmounted(self, message: messages.Unmounted) -> None:
+        """Say so, and look again."""
+        self.say(message.summary.mount_point, "Unmounted")
+        self.bridge.poll_mounts(self)
+
+    @on(messages.JobStarted)
+    def job_started(self) -> None:
+        """Count it."""
+        self._show_job_count()
+
+    @on(messages.JobEnded)
+    def job_ended(self, message: messages.JobEnded) -> None:
+        """Say how it went."""
+        self._show_job_count()
+        job = message.job
+        severity = "information" if job.state is JobState.DONE else "warning"
+        if job.state is JobState.FAILED:
+            severity = "error"
+        self.notify(
+            plain(job.summary),
+            title=plain(job.title),
+            severity=severity,  # type: ignore[arg-type]
+            markup=False,
+        )
+
+    def _show_job_count(self) -> None:
+        for screen in self.screen_stack:
+            for bar in screen.query(TitleBar):
+                bar.set_jobs(self.bridge.running_jobs)
+
+    # What screens wish
+
+    @on(messages.ShowArchive)
+    def show_archive(self, message: messages.ShowArchive) -> None:
+        """Show a WIM."""
+        self.push_screen(ArchiveScreen(self.bridge, message.path, readonly=self.readonly))
+
+    @on(messages.MountImage)
+    def mount_image(self, message: messages.MountImage) -> None:
+        """Open the mount dialog."""
+        self.push_screen(
+            MountDialog(
+                self.bridge, message.path, message.image_index, message.references, self.settings
+            )
+        )
+
+    @on(messages.EndMount)
+    def end_mount(self, message: messages.EndMount) -> None:
+        """Unmount; only a mount in use needs to be talked about."""
+        self.bridge.unmount(self, message.mount)
+
+    @on(messages.CopyText)
+    def copy_text(self, message: messages.CopyText) -> None:
+        """Put a text on the clipboard."""
+        self.copy_to_clipboard(message.text)
+        self.say(message.text, f"Copied the {message.what}")
+
+    @on(messages.OpenShell)
+    def open_shell(self, message: messages.OpenShell) -> None:
+        """Give the terminal to a shell."""
+        try:
+            with self.suspend():
+                self.bridge.services.run_shell(message.folder)
+        except SuspendNotSupported:
+            self.complain("Cannot open a shell", "this terminal cannot be given away")
+        except OSError as error:
+            self.complain("Cannot open a shell", f"{message.folder}: {error.strerror}")
+        self.bridge.poll_mounts(self)
+
+    def on_paste(self, event: events.Paste) -> None:
+        """Open a WIM whose path was pasted, or dropped on the terminal."""
+        path = pasted_path(event.text)
+        if path:
+            event.stop()
+            self.post_message(messages.ShowArchive(path))
+
+    # Actions
+
+    def action_open_wim(self) -> None:
+        """Ask for a WIM."""
+
+    def action_help(self) -> None:
+        """Show all keys."""
+
+    def action_log(self) -> None:
+        """Show the logs."""
+
+    def action_jobs(self) -> None:
+        """Show the jobs."""
+
+    def action_settings(self) -> None:
+        """Change settings."""
+
+
+def farewell(mounts: Sequence[MountSummary]) -> str | None:
+    """Return what to print when the app ends, None where nothing is mounted."""
+    alive = [mount for mount in mounts if mount.alive]
+    if not alive:
+        return None
+    count = "1 mount stays" if len(alive) == 1 else f"{len(alive)} mounts stay"
+    lines = [f"wimtui: {count} as they are:" if len(alive) > 1 else f"wimtui: {count} as it is:"]
+    lines += [f"  {plain(mount.mount_point)}" for mount in alive]
+    return "\n".join([*lines, "wimtui mounts lists them, wimtui unmount DIR ends one"])
+
+
+def pasted_path(text: str) -> str:
+    """Return the path of an existing WIM that a paste names; quotes and file: URIs are known."""
+    stripped = text.strip()
+    candidates = [stripped]
+    with suppress(ValueError):
+        candidates += shlex.split(stripped)[:1]
+    for candidate in candidates:
+        path = unquote(urlparse(candidate).path) if candidate.startswith("file:") else candidate
+        known = Path(path).expanduser()
+        if "\n" not in path and known.suffix.lower() in _WIM_SUFFIXES and known.is_file():
+            return str(known.absolute())
+    return ""

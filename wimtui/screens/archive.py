@@ -1,0 +1,258 @@
+"""One WIM: what its header says, its images, and everything about the one under the cursor."""
+
+from __future__ import annotations
+
+import os
+from pathlib import PurePath
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import on
+from textual.binding import Binding
+from textual.containers import Horizontal, Vertical
+from textual.widgets import Input
+
+from wimtui import messages
+from wimtui.screens.base import WimtuiScreen
+from wimtui.service.archives import ARCHITECTURES
+from wimtui.widgets.cells import Cell, plain
+from wimtui.widgets.column_table import ColumnTable
+from wimtui.widgets.fact_list import FactList
+from wimtui.widgets.image_table import SORTS, ImageRow, ImageTable, archive_facts, image_facts
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from textual.app import ComposeResult
+
+    from wimtui.bridge import Bridge
+    from wimtui.service.archives import ArchiveFacts, ImageInfo
+    from wimtui.service.mounts import MountSummary
+
+
+class ArchiveScreen(WimtuiScreen):
+    """A WIM and its images."""
+
+    AUTO_FOCUS: ClassVar[str | None] = "#images"
+    BINDINGS: ClassVar = [
+        Binding("m", "mount", "Mount", tooltip="Mount the image", id="wim.mount"),
+        Binding("b", "browse", "Browse", tooltip="Look into the image", id="wim.browse"),
+        Binding("v", "verify", "Verify", tooltip="Read and check every blob", id="wim.verify"),
+        Binding("slash", "filter", "Filter", tooltip="Show only some images", id="wim.filter"),
+        Binding("s", "sort", "Sort", tooltip="Sort by the next column", id="wim.sort"),
+        Binding("S", "reverse", "Reverse", tooltip="Sort the other way round", show=False,
+                id="wim.reverse"),
+        Binding("y", "copy_path", "Copy path", tooltip="Copy the WIM's path", show=False,
+                id="wim.copy"),
+        Binding("o", "app.open_wim", "Open WIM", tooltip="Open another WIM", show=False,
+                id="open"),
+        Binding("r", "refresh", "Refresh", tooltip="Read the WIM again", show=False,
+                id="wim.refresh"),
+    ]  # fmt: skip
+    CHANGING: ClassVar[frozenset[str]] = frozenset({"mount"})
+
+    def __init__(self, bridge: Bridge, path: str, *, readonly: bool = False) -> None:
+        super().__init__(bridge, PurePath(path).name, readonly=readonly)
+        self.path = path
+        self.facts: ArchiveFacts | None = None
+        self._mounts: Sequence[MountSummary] = ()
+        self._problem = ""
+        self._sort, self._reverse = "index", False
+
+    def compose_content(self) -> ComposeResult:
+        """Header and images left, the image's facts right or below."""
+        with Horizontal(id="archive"):
+            with Vertical(id="left"):
+                header = FactList(id="header-facts", classes="panel")
+                header.border_title = "WIM"
+                yield header
+                images = ImageTable(id="images", hint="Reading…", classes="panel")
+                images.border_title = "Images"
+                yield images
+                yield Input(
+                    placeholder="part of a name, edition, version, language…", id="filter",
+                    compact=True,
+                )  # fmt: skip
+            details = FactList(id="image-facts", classes="panel")
+            details.border_title = "Image"
+            yield details
+
+    def on_mount(self) -> None:
+        """Read the WIM."""
+        self.query_one("#filter").display = False
+        self._mounts = getattr(self.app, "mounts", ())
+        self.query_one(ImageTable).set_sort(self._sort)
+        self.bridge.open_archive(self, self.path)
+
+    # Data
+
+    @on(messages.ArchiveOpened)
+    def take_facts(self, message: messages.ArchiveOpened) -> None:
+        """Show what the WIM says of itself."""
+        message.stop()
+        self.facts = message.facts
+        self._problem = ""
+        self.query_one("#header-facts", FactList).show(archive_facts(message.facts))
+        count = message.facts.image_count
+        self.query_one(ImageTable).border_subtitle = "1 image" if count == 1 else f"{count} images"
+        self._show_images()
+        self.refresh_bindings()
+
+    @on(messages.OperationFailed)
+    def take_failure(self, message: messages.OperationFailed) -> None:
+        """Say why the WIM cannot be shown; the app says it too."""
+        if message.subject != self.path or self.facts is not None:
+            return
+        self._problem = message.cause
+        facts = [("Path", Cell(plain(self.path), "strong")), ("Problem", Cell(plain(message.cause),
+                 "bad"))]  # fmt: skip
+        if message.hint:
+            facts.append(("What to do", Cell(plain(message.hint))))
+        self.query_one("#header-facts", FactList).show(facts)
+        self.query_one(ImageTable).show([], "This file cannot be shown. Escape goes back.")
+
+    def show_mounts(self, mounts: Sequence[MountSummary]) -> None:
+        """Mark what is mounted."""
+        if tuple(mounts) != tuple(self._mounts):
+            self._mounts = mounts
+            self._show_images()
+
+    def _row(self, facts: ArchiveFacts, info: ImageInfo) -> ImageRow:
+        windows = info.windows
+        own = {self.path, os.path.realpath(self.path)}
+        return ImageRow(
+            info,
+            "" if windows is None else ARCHITECTURES.get(windows.architecture, "unknown"),
+            is_boot=facts.boot_index == info.index,
+            is_solid=facts.solid,
+            mount_points=tuple(
+                mount.mount_point
+                for mount in self._mounts
+                if mount.image_index == info.index and mount.wim_path in own
+            ),
+        )
+
+    def _show_images(self) -> None:
+        facts = self.facts
+        if facts is None:
+            return
+        wanted = self.query_one("#filter", Input).value.casefold().split()
+        rows = [self._row(facts, info) for info in facts.images]
+        shown = [row for row in rows if all(word in row.text() for word in wanted)]
+        shown.sort(key=SORTS[self._sort], reverse=self._reverse)  # type: ignore[arg-type]
+        hint = "No image matches; Escape ends the filter." if wanted else "This WIM has no images."
+        self.query_one(ImageTable).show(shown, hint)
+
+    @property
+    def current(self) -> ImageRow | None:
+        """The image under the cursor."""
+        return self.query_one(ImageTable).current
+
+    @on(ColumnTable.Highlighted, "#images")
+    def image_highlighted(self) -> None:
+        """Show everything about another image."""
+        row = self.current
+        details = self.query_one("#image-facts", FactList)
+        details.border_title = "Image" if row is None else f"Image {row.info.index}"
+        details.show([] if row is None else image_facts(row))
+        self.refresh_bindings()
+
+    # Filter and sort
+
+    def action_filter(self) -> None:
+        """Begin to filter."""
+        box = self.query_one("#filter", Input)
+        box.display = True
+        box.focus()
+
+    @on(Input.Changed, "#filter")
+    def filter_changed(self) -> None:
+        """Show what matches."""
+        self._show_images()
+
+    @on(Input.Submitted, "#filter")
+    def filter_done(self) -> None:
+        """Keep the filter and go to the images."""
+        self.query_one(ImageTable).focus()
+
+    def action_back(self) -> None:
+        """End the filter, or go back."""
+        box = self.query_one("#filter", Input)
+        if box.display:
+            box.value = ""
+            box.display = False
+            self.query_one(ImageTable).focus()
+        else:
+            super().action_back()
+
+    @on(ColumnTable.HeaderClicked, "#images")
+    def header_clicked(self, message: ColumnTable.HeaderClicked) -> None:
+        """Sort by a column, or the other way round."""
+        if message.key in SORTS:
+            self._sort_by(message.key, reverse=message.key == self._sort and not self._reverse)
+
+    def action_sort(self) -> None:
+        """Sort by the next column."""
+        keys = list(SORTS)
+        self._sort_by(keys[(keys.index(self._sort) + 1) % len(keys)], reverse=False)
+
+    def action_reverse(self) -> None:
+        """Sort the other way round."""
+        self._sort_by(self._sort, reverse=not self._reverse)
+
+    def _sort_by(self, key: str, *, reverse: bool) -> None:
+        self._sort, self._reverse = key, reverse
+        table = self.query_one(ImageTable)
+        table.set_sort(key, reverse=reverse)
+        table.border_title = "Images" if key == "index" and not reverse else f"Images by {key}"
+        self._show_images()
+
+    # Actions
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Grey out what needs an image."""
+        if super().check_action(action, parameters) is None:
+            return None
+        if not self.is_mounted:
+            return True
+        if action in ("mount", "browse"):
+            return True if self.current is not None else None
+        if action == "verify":
+            return True if self.facts is not None else None
+        return True
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        """Where the other parts of a split WIM are, if it is one."""
+        if self.facts is None or self.facts.total_parts < 2:
+            return ()
+        path = PurePath(self.path)
+        return (str(path.with_name(f"{path.stem}*{path.suffix}")),)
+
+    @on(ColumnTable.Selected, "#images")
+    def image_chosen(self) -> None:
+        """Look into an image."""
+        self.action_browse()
+
+    def action_browse(self) -> None:
+        """Look into the image."""
+        if self.current is not None:
+            index = self.current.info.index
+            self.post_message(messages.ShowImage(self.path, index, self.references))
+
+    def action_mount(self) -> None:
+        """Mount the image."""
+        if self.current is not None:
+            index = self.current.info.index
+            self.post_message(messages.MountImage(self.path, index, self.references))
+
+    def action_verify(self) -> None:
+        """Read and check every blob."""
+        self.bridge.verify(self.path, self.references)
+
+    def action_copy_path(self) -> None:
+        """Copy the WIM's path."""
+        self.post_message(messages.CopyText(self.path, "path"))
+
+    def action_refresh(self) -> None:
+        """Read the WIM again."""
+        self.bridge.open_archive(self, self.path)

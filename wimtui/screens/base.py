@@ -1,0 +1,79 @@
+"""What all screens of the app have in common."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.binding import Binding
+from textual.screen import ModalScreen, Screen
+from textual.widgets import Footer
+
+from wimtui.widgets.title_bar import TitleBar
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from textual.app import ComposeResult
+
+    from wimtui.bridge import Bridge
+    from wimtui.service.mounts import MountSummary
+
+WIDE = 100
+"""Columns from which panels stand side by side."""
+
+
+class WimtuiScreen(Screen[None]):
+    """A full screen: title bar, content, key hints."""
+
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (WIDE, "-wide")]  # noqa: RUF012 - Textual's own
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (30, "-tall")]  # noqa: RUF012
+    AUTO_FOCUS: ClassVar[str | None] = None
+    BINDINGS: ClassVar = [
+        Binding("escape,backspace", "back", "Back", tooltip="Leave this screen", id="back"),
+    ]
+
+    CHANGING: ClassVar[frozenset[str]] = frozenset()
+    """Actions that are not to be had with --readonly."""
+
+    def __init__(self, bridge: Bridge, place: str, *, readonly: bool = False) -> None:
+        super().__init__()
+        self.bridge = bridge
+        self.readonly = readonly
+        self._place = place
+
+    def compose(self) -> ComposeResult:
+        """Title bar and footer around the content."""
+        yield TitleBar(self._place, note="read-only" if self.readonly else "")
+        yield from self.compose_content()
+        yield Footer(compact=True)
+
+    def compose_content(self) -> ComposeResult:
+        """Lay out what is between title bar and footer."""
+        raise NotImplementedError
+
+    def set_place(self, place: str) -> None:
+        """Say in the title bar where one is."""
+        self.query_one(TitleBar).set_place(place)
+
+    def show_mounts(self, mounts: Sequence[MountSummary]) -> None:
+        """Take in the latest list of mounts."""
+
+    def action_back(self) -> None:
+        """Go back to the screen before."""
+        self.app.pop_screen()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Grey out what --readonly forbids."""
+        if self.readonly and action in self.CHANGING:
+            return None
+        return super().check_action(action, parameters)
+
+
+class Dialog(ModalScreen[object]):
+    """A panel over the screen."""
+
+    BINDINGS: ClassVar = [Binding("escape", "close", "Close", tooltip="Close the dialog")]
+
+    def action_close(self) -> None:
+        """Close without a result."""
+        self.dismiss(None)

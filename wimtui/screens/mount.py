@@ -1,0 +1,301 @@
+"""The mount dialog: which image, where, and how; with the command that does the same."""
+
+from __future__ import annotations
+
+import glob
+import os
+import shlex
+from pathlib import PurePath
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import on
+from textual.binding import Binding
+from textual.containers import Grid, Horizontal, Vertical, VerticalScroll
+from textual.widgets import Button, Checkbox, Input, Label, Select, Static
+
+from wimtui import messages
+from wimtui.screens.base import Dialog
+from wimtui.widgets.cells import plain
+from wimtui.widgets.path_suggester import PathSuggester
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from textual.app import ComposeResult
+
+    from wimtui.bridge import Bridge
+    from wimtui.service.archives import ArchiveFacts
+    from wimtui.service.mount_points import MountPlace
+    from wimtui.service.mounts import MountSummary
+    from wimtui.settings import Settings
+
+_STREAMS = (
+    ("as attributes, user.*", "xattr"),
+    ("as files, file:stream", "windows"),
+    ("not at all", "none"),
+)
+
+
+def mount_command(
+    wim: str, image: int, mount_point: str, *, streams: str, flags: Sequence[str],
+    references: Sequence[str],
+) -> str:  # fmt: skip
+    """Return the command line that mounts in the same way."""
+    words = ["wimtui", "mount", *(f"--{flag}" for flag in flags)]
+    if streams != "xattr":
+        words.append(f"--streams-interface={streams}")
+    words += [f"--ref={reference}" for reference in references]
+    words += [wim, str(image), mount_point or "DIR"]
+    return shlex.join(words)
+
+
+class MountDialog(Dialog):
+    """Asks how to mount, mounts, and closes when the file system answers."""
+
+    AUTO_FOCUS: ClassVar[str | None] = "#place"
+    BINDINGS: ClassVar = [
+        Binding("ctrl+s", "mount", "Mount", tooltip="Mount with these options", priority=True),
+        Binding("ctrl+y", "copy", "Copy command", tooltip="Copy the equivalent command",
+                priority=True),
+    ]  # fmt: skip
+
+    def __init__(
+        self,
+        bridge: Bridge,
+        path: str,
+        image_index: int,
+        references: Sequence[str],
+        settings: Settings,
+    ) -> None:
+        super().__init__()
+        self.bridge = bridge
+        self.path = path
+        self._index = image_index
+        self._references = tuple(references)
+        self._settings = settings
+        self._facts: ArchiveFacts | None = None
+        self._place: MountPlace | None = None
+        self._mount_id = ""
+        self._suggested = ""
+
+    def compose(self) -> ComposeResult:
+        """Fields above, the command and the buttons below."""
+        with Vertical(id="dialog", classes="dialog wide") as dialog:
+            dialog.border_title = "Mount read-only"
+            with VerticalScroll(id="fields", can_focus=False):
+                with Grid(classes="form"):
+                    yield Label("WIM")
+                    yield Static(plain(self.path), id="wim", markup=False)
+                    yield Label("Image")
+                    yield Select([], id="image", compact=True, prompt="reading…")
+                    yield Label("Mount point")
+                    yield Input(id="place", compact=True, placeholder="an empty folder",
+                                suggester=PathSuggester(self.bridge.list_folders))  # fmt: skip
+                    yield Label("")
+                    yield Static("", id="place-note", markup=False)
+                    yield Label("Streams")
+                    yield Select(_STREAMS, id="streams", compact=True, allow_blank=False,
+                                 value=self._settings.streams)  # fmt: skip
+                    yield Label("References")
+                    yield Input(
+                        shlex.join(self._references), id="references", compact=True,
+                        placeholder="globs of other parts, or of a delta's base",
+                    )  # fmt: skip
+                with Grid(id="flags"):
+                    known = self._settings
+                    yield Checkbox("check integrity first", known.check, id="check", compact=True)
+                    yield Checkbox("UNIX owners and modes", id="unix-data", compact=True)
+                    yield Checkbox("ignore case of names", known.ignore_case, id="ignore-case",
+                                   compact=True)  # fmt: skip
+                    yield Checkbox("let other users in", known.allow_other, id="allow-other",
+                                   compact=True)  # fmt: skip
+            yield Static("", id="command", markup=False)
+            yield Static("", id="outcome", markup=False)
+            with Horizontal(classes="buttons"):
+                yield Button("Mount", id="mount", variant="primary", compact=True, disabled=True)
+                yield Button("Copy command", id="copy", compact=True)
+                yield Button("Cancel", id="cancel", compact=True)
+
+    def on_mount(self) -> None:
+        """Read the images."""
+        self.query_one("#command").border_title = "The same from a shell"
+        self.bridge.open_archive(self, self.path)
+        self._show_command()
+
+    # What services say
+
+    @on(messages.ArchiveOpened)
+    def take_facts(self, message: messages.ArchiveOpened) -> None:
+        """Offer the images."""
+        message.stop()
+        self._facts = message.facts
+        images = message.facts.images
+        select: Select[int] = self.query_one("#image", Select)
+        select.set_options(
+            [(f"{info.index}  {plain(info.name) or '(unnamed)'}", info.index) for info in images]
+        )
+        if images:
+            select.value = self._index or self._first_free()
+        else:
+            self._say("this WIM has no images", "bad")
+
+    def _first_free(self) -> int:
+        mounts: Sequence[MountSummary] = getattr(self.app, "mounts", ())
+        real = os.path.realpath(self.path)
+        taken = {mount.image_index for mount in mounts if mount.wim_path in (self.path, real)}
+        count = 0 if self._facts is None else self._facts.image_count
+        return next((index for index in range(1, count + 1) if index not in taken), 1)
+
+    @on(messages.PlaceSuggested)
+    def take_suggestion(self, message: messages.PlaceSuggested) -> None:
+        """Offer a mount point, unless one was typed."""
+        message.stop()
+        box = self.query_one("#place", Input)
+        if message.image_index == self._image and box.value in ("", self._suggested):
+            self._suggested = message.path
+            box.value = message.path
+            box.cursor_position = len(message.path)
+
+    @on(messages.PlaceChecked)
+    def take_place(self, message: messages.PlaceChecked) -> None:
+        """Say what speaks against the mount point."""
+        message.stop()
+        if message.typed != self.query_one("#place", Input).value:
+            return
+        self._place = message.place
+        note = self.query_one("#place-note", Static)
+        good = message.place.can_mount or message.place.can_create
+        note.update(("✓ " if good else "✗ ") + plain(message.place.text))
+        note.set_class(good, "good")
+        note.set_class(not good, "bad")
+        self._show_command()
+
+    @on(messages.MountProgress)
+    def take_progress(self, message: messages.MountProgress) -> None:
+        """Say how far the daemon is."""
+        message.stop()
+        share = f" {message.done / message.total:.0%}" if message.total else ""
+        self._say(f"{message.phase}{share}…", "")
+
+    @on(messages.Mounted)
+    def take_mount(self, message: messages.Mounted) -> None:
+        """Done; the app says so."""
+        if message.summary.mount_id == self._mount_id:
+            self.dismiss(message.summary)
+
+    @on(messages.OperationFailed)
+    def take_failure(self, message: messages.OperationFailed) -> None:
+        """Say why not, and let the user try otherwise."""
+        message.stop()
+        self._mount_id = ""
+        text = message.cause + (f"\n→ {message.hint}" if message.hint else "")
+        self._say(text, "bad")
+        self._show_command()
+
+    # Fields
+
+    @property
+    def _image(self) -> int:
+        value = self.query_one("#image", Select).value
+        return value if isinstance(value, int) else 0
+
+    @on(Select.Changed, "#image")
+    def image_changed(self) -> None:
+        """Offer a mount point for another image."""
+        if self._image and self._facts is not None:
+            self.bridge.suggest_place(self, self.path, self._image, self._facts.image_count)
+        self._show_command()
+
+    @on(Input.Changed, "#place")
+    def place_changed(self, event: Input.Changed) -> None:
+        """Look at the mount point."""
+        self._place = None
+        self.bridge.check_place(self, event.value)
+        self._show_command()
+
+    @on(Select.Changed, "#streams")
+    @on(Checkbox.Changed)
+    @on(Input.Changed, "#references")
+    def option_changed(self) -> None:
+        """Show the command anew."""
+        self._show_command()
+
+    def _typed_references(self) -> tuple[str, ...]:
+        text = self.query_one("#references", Input).value
+        try:
+            return tuple(shlex.split(text))
+        except ValueError:
+            return (text,)
+
+    def _flags(self) -> list[str]:
+        return [box.id or "" for box in self.query(Checkbox) if box.value]
+
+    def _typed_place(self) -> str:
+        typed = self.query_one("#place", Input).value.strip()
+        return self._place.path if self._place is not None else typed
+
+    def command(self) -> str:
+        """Return the command line that does the same."""
+        return mount_command(
+            self.path, self._image or 1, self._typed_place(),
+            streams=str(self.query_one("#streams", Select).value), flags=self._flags(),
+            references=self._typed_references(),
+        )  # fmt: skip
+
+    def _show_command(self) -> None:
+        self.query_one("#command", Static).update(plain(self.command()))
+        place = self._place
+        ready = place is not None and (place.can_mount or place.can_create)
+        self.query_one("#mount", Button).disabled = not (ready and self._image) or bool(
+            self._mount_id
+        )
+
+    def _say(self, text: str, look: str) -> None:
+        outcome = self.query_one("#outcome", Static)
+        outcome.update("\n".join(plain(line) for line in text.split("\n")))
+        outcome.set_class(look == "bad", "bad")
+
+    # Actions
+
+    @on(Button.Pressed, "#mount")
+    def action_mount(self) -> None:
+        """Mount."""
+        place = self._place
+        if self.query_one("#mount", Button).disabled or place is None:
+            return
+        references = self._typed_references()
+        for pattern in references:
+            if not glob.has_magic(pattern) and not PurePath(pattern).name:
+                self._say(f"{pattern} names no file", "bad")
+                return
+        flags = self._flags()
+        request = self.bridge.services.new_request(
+            self.path,
+            place.path,
+            image=str(self._image),
+            references=references,
+            streams=str(self.query_one("#streams", Select).value),
+            check="check" in flags,
+            unix_data="unix-data" in flags,
+            ignore_case="ignore-case" in flags,
+            allow_other="allow-other" in flags,
+        )
+        self._mount_id = request.mount_id
+        self._say("starting…", "")
+        self._show_command()
+        self.bridge.mount(self, request, create=place.can_create)
+
+    @on(Input.Submitted)
+    def submitted(self) -> None:
+        """Enter in a field mounts."""
+        self.action_mount()
+
+    @on(Button.Pressed, "#copy")
+    def action_copy(self) -> None:
+        """Copy the command."""
+        self.post_message(messages.CopyText(self.command(), "command"))
+
+    @on(Button.Pressed, "#cancel")
+    def cancelled(self) -> None:
+        """Close."""
+        self.action_close()

@@ -1,0 +1,65 @@
+"""The table of mounts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from wimtui.widgets.cells import NOTHING, Cell, age_text, plain, rate_text, size_text, spark_text
+from wimtui.widgets.column_table import Column, ColumnTable
+from wimtui.widgets.mount_rows import MountRow
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class MountTable(ColumnTable[MountRow]):
+    """All mounts, one a row."""
+
+    COLUMNS: ClassVar[Sequence[Column]] = (
+        Column("status", "STATUS", 12),
+        Column("mode", "MODE", 4, rank=1),
+        Column("point", "MOUNT POINT", 16, flex=3, most=60, elide="middle"),
+        Column("wim", "WIM", 16, flex=2, most=40, elide="middle"),
+        Column("image", "IMAGE", 14, flex=2, most=40, rank=7),
+        Column("read", "READ", 7, align="right", rank=5),
+        Column("hits", "HITS", 4, align="right", rank=4),
+        Column("open", "OPEN", 4, align="right", rank=3),
+        Column("uptime", "UP", 7, align="right", rank=2),
+        Column("rate", "R/S", 5, align="right", rank=6),
+        Column("spark", "READS", 12, flex=1, most=24, rank=8),
+    )
+
+    def row_key(self, row: MountRow) -> str:
+        """The mount id, or the mount point of a mount without one."""
+        return row.key
+
+    def cell(self, row: MountRow, key: str) -> Cell | str:
+        """What a column shows of a mount."""
+        summary, activity = row.summary, row.activity
+        match key:
+            case "status":
+                return row.badge
+            case "mode":
+                return Cell(summary.mode, "accent" if summary.mode == "rw" else "muted")
+            case "point":
+                return plain(summary.mount_point)
+            case "wim":
+                index = f" [{summary.image_index}]" if summary.image_index else ""
+                return row.wim_name + index
+            case "image":
+                return Cell(plain(summary.image_name), "muted")
+            case "uptime":
+                return NOTHING if row.uptime is None else age_text(row.uptime)
+            case "spark":
+                return Cell(spark_text(list(row.rates), 24).lstrip() or "", "info")
+        if activity is None:
+            return Cell(NOTHING, "muted")
+        match key:
+            case "read":
+                return size_text(activity.bytes_read)
+            case "hits":
+                return row.hits
+            case "open":
+                return f"{activity.open_handles}"
+            case _:
+                return rate_text(row.rate)
