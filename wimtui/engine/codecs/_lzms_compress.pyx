@@ -155,7 +155,7 @@ cdef class LzmsCompressor:
         e.optimal = level >= OPTIMAL_LEVEL
         # The heads of the chains take at most as many words as their links.
         chains_place(
-            &e.lazy_parser.chains, e.lazy_parser.tables, min(order - 1, 15), min(order - 1, 20)
+            &e.lazy_parser.chains, e.lazy_parser.tables, min(order - 1, 15), min(order - 1, 24)
         )
         # Every step along a chain of a large window misses the caches.
         e.lazy_parser.chains.depth = 2 * level if order <= CACHED_ORDER else (level + 1) // 2
