@@ -1,0 +1,150 @@
+"""What a rebuild takes from the old file: copied as it is stored, or decoded and written anew."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from wimtui.engine.commit.sources import StoredSource
+from wimtui.engine.commit.table import SolidBlob
+from wimtui.engine.container.flags import ResourceFlag
+
+if TYPE_CHECKING:
+    from wimtui.engine.archive import Archive
+    from wimtui.engine.codecs.base import CodecId
+    from wimtui.engine.commit.output import Output
+    from wimtui.engine.commit.plan import NewBlob, Plan
+    from wimtui.engine.commit.reporter import Reporter
+    from wimtui.engine.commit.snapshot import BlobSource
+    from wimtui.engine.container.resource import ResourceHeader
+    from wimtui.engine.container.solid import SolidResource
+
+_COPY_NBYTES = 1 << 22
+
+
+@dataclass(frozen=True, slots=True)
+class OutputFormat:
+    """How the data of a file being written is compressed."""
+
+    codec: CodecId
+    chunk_size: int
+    level: int
+    solid: bool
+    """All data goes into a solid resource."""
+    solid_codec: CodecId
+    solid_chunk_size: int
+    recompress: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CopiedSolid:
+    """A solid resource to be copied whole, with the blobs of it that are in use."""
+
+    solid: SolidResource
+    blobs: list[SolidBlob]
+
+
+@dataclass(slots=True)
+class Carried:
+    """The old file's blobs that are in use, by what becomes of them."""
+
+    copied: list[tuple[bytes, ResourceHeader]] = field(default_factory=list)
+    copied_solids: list[CopiedSolid] = field(default_factory=list)
+    rewritten: list[tuple[bytes, BlobSource]] = field(default_factory=list)
+    """Decoded and written as blobs on their own, in the order of the old file."""
+    packed: list[tuple[bytes, BlobSource]] = field(default_factory=list)
+    """Decoded and written into a solid resource."""
+    dropped: int = 0
+
+    @property
+    def copied_nbytes(self) -> int:
+        """Stored bytes to copy."""
+        plain = sum(resource.size_in_wim for _, resource in self.copied)
+        return plain + sum(solid.solid.size_in_wim for solid in self.copied_solids)
+
+    @property
+    def encoded_nbytes(self) -> int:
+        """Uncompressed bytes to write anew."""
+        return sum(source.size for _, source in (*self.rewritten, *self.packed))
+
+    @property
+    def copied_blobs(self) -> int:
+        """Blobs that are copied."""
+        return len(self.copied) + sum(len(solid.blobs) for solid in self.copied_solids)
+
+
+def carry(archive: Archive, plan: Plan, form: OutputFormat) -> Carried:
+    """Sort the old file's blobs.
+
+    A compressed resource is copied where codec and chunk size are those of the output. A solid
+    resource is copied where over two thirds of it are in use, and else packed anew.
+    """
+    wim = archive.wim
+    table = wim.blob_table
+    new = {blob.sha1 for blob in plan.new_blobs}
+    carried = Carried()
+    by_solid: dict[int, list[SolidBlob]] = defaultdict(list)
+    may_copy = not form.recompress and not form.solid and not wim.header.is_pipable
+    same_form = (form.codec, form.chunk_size) == (wim.codec, wim.chunk_size)
+    for number in table.blob_rows_in_file_order():
+        sha1 = table.index.sha1(number)
+        count = plan.references.get(sha1, 0)
+        if sha1 in new:
+            continue
+        if not count and not plan.keeps_all_blobs:
+            carried.dropped += 1
+            continue
+        position = table.index.solid_index(number)
+        row = table.row(number)
+        if position >= 0:
+            start = row.resource.offset_in_wim - table.solids[position].base_offset
+            by_solid[position].append(SolidBlob(start, row.resource.size_in_wim, sha1, count))
+        elif may_copy and same_form and row.resource.flags & ResourceFlag.COMPRESSED:
+            carried.copied.append((sha1, row.resource))
+        else:
+            source = StoredSource(archive.blobs, sha1, table.size(number))
+            (carried.packed if form.solid else carried.rewritten).append((sha1, source))
+    for position, blobs in by_solid.items():
+        solid = table.solids[position]
+        used = sum(blob.size for blob in blobs)
+        if not form.recompress and 3 * used > 2 * solid.uncompressed_size and solid.is_usable:
+            carried.copied_solids.append(CopiedSolid(solid, blobs))
+        else:
+            carried.packed += [
+                (blob.sha1, StoredSource(archive.blobs, blob.sha1, blob.size)) for blob in blobs
+            ]
+    return carried
+
+
+def copy_resource(
+    archive: Archive, resource: ResourceHeader, output: Output, reporter: Reporter
+) -> ResourceHeader:
+    """Copy the stored bytes of a resource; return where they lie.
+
+    Raises:
+        TruncatedError: The old file ends before.
+        WriteFailedError: They cannot be written.
+        CancelledError: Stopped.
+    """
+    offset = output.position
+    for start in range(0, resource.size_in_wim, _COPY_NBYTES):
+        reporter.check()
+        size = min(_COPY_NBYTES, resource.size_in_wim - start)
+        output.append(archive.wim.file.read(resource.offset_in_wim + start, size, "resource"))
+        reporter.advance(size)
+    return replace(resource, offset_in_wim=offset)
+
+
+def in_packing_order(
+    blobs: list[tuple[bytes, BlobSource]], new: list[NewBlob], names: dict[bytes, bytes]
+) -> list[tuple[bytes, BlobSource]]:
+    """Return blobs with those of like names side by side, where they share the most."""
+    every = [*blobs, *((blob.sha1, blob.source) for blob in new)]
+
+    def key(item: tuple[bytes, BlobSource]) -> tuple[bytes, bytes, int]:
+        name = names.get(item[0], b"").lower()
+        stem, dot, extension = name.rpartition(b".")
+        return (extension if dot else b"", stem if dot else name, item[1].size)
+
+    return sorted(every, key=key)

@@ -1,0 +1,91 @@
+"""Whether a file may be written to, and is still the one that was opened."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wimtui.engine.commit.errors import ArchiveChangedError
+from wimtui.engine.container.file_bytes import identity_now
+from wimtui.engine.container.flags import HeaderFlag
+from wimtui.engine.errors import ReadOnlyWimError, WimError
+
+if TYPE_CHECKING:
+    from wimtui.engine.container.header import Header
+    from wimtui.engine.container.wim_file import WimFile
+
+_FLAGS_OFFSET = 16
+_WAY_OUT = "write the result to another file with --save-as, or open the WIM anew"
+
+
+def check_writable(wim: WimFile, *, ignore_readonly: bool = False) -> None:
+    """Refuse a file that cannot be modified (wim-container 13.1).
+
+    Raises:
+        ReadOnlyWimError: No permission, part of a split set, or flagged READONLY.
+    """
+    header = wim.header
+    reason = hint = None
+    if header.total_parts != 1:
+        reason = f"it is part {header.part_number} of a split set of {header.total_parts}"
+        hint = "join the parts with wimlib-imagex join first"
+    elif header.flags & HeaderFlag.READONLY and not ignore_readonly:
+        reason, hint = "its header says READONLY", "clear it with wimtui set WIM --no-readonly"
+    elif not os.access(wim.path, os.W_OK):
+        reason, hint = "no permission to write it", "check its owner and mode"
+    if reason is not None:
+        raise ReadOnlyWimError(f"the WIM cannot be modified: {reason}", path=wim.path, hint=hint)
+
+
+def check_folder_writable(path: str) -> None:
+    """Refuse where no file can be made beside ``path``. Raises ReadOnlyWimError."""
+    folder = Path(path).parent
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise ReadOnlyWimError(
+            "a rebuild makes a new file beside it, and the folder is not writable", path=path
+        )
+
+
+def check_unchanged(wim: WimFile, end: int) -> None:
+    """Refuse a file that is not what was opened.
+
+    The same inode and header, but for the mark of a write that never ended, with at least ``end``
+    bytes: what an interrupted write leaves behind the end does not count.
+
+    Raises:
+        ArchiveChangedError: Names the way out.
+    """
+    opened = wim.identity
+    try:
+        now = identity_now(wim.path)
+    except WimError as error:
+        raise ArchiveChangedError(
+            f"the WIM cannot be opened any more: {error.message}", path=wim.path, hint=_WAY_OUT
+        ) from error
+    if (now.device, now.inode) != (opened.device, opened.inode):
+        reason = "another file has taken its place"
+    elif _unmarked(now.header) != _unmarked(opened.header):
+        guid = now.header[24:40] != opened.header[24:40]
+        reason = "its GUID is another" if guid else "somebody else wrote to it"
+    elif now.size < end:
+        reason = f"it was cut to {now.size} bytes"
+    else:
+        return
+    raise ArchiveChangedError(
+        f"the WIM has changed since it was opened: {reason}", path=wim.path, hint=_WAY_OUT
+    )
+
+
+def flags_bytes(header: Header, *, in_progress: bool) -> tuple[int, bytes]:
+    """Return offset and bytes of the header's flags, with or without the mark of a writer."""
+    flags = header.flags & ~HeaderFlag.WRITE_IN_PROGRESS
+    if in_progress:
+        flags |= HeaderFlag.WRITE_IN_PROGRESS
+    return _FLAGS_OFFSET, int(flags).to_bytes(4, "little")
+
+
+def _unmarked(header: bytes) -> bytes:
+    mark = HeaderFlag.WRITE_IN_PROGRESS
+    flags = int.from_bytes(header[_FLAGS_OFFSET : _FLAGS_OFFSET + 4], "little") & ~mark
+    return header[:_FLAGS_OFFSET] + flags.to_bytes(4, "little") + header[_FLAGS_OFFSET + 4 :]
