@@ -17,6 +17,8 @@ class Activity:
     """How many requests of each kind came; kinds that never came are absent."""
     bytes_read: int = 0
     """Bytes given to the kernel in answer to read; what its page cache served is not among them."""
+    bytes_written: int = 0
+    """Bytes taken from the kernel with write."""
     inline_reads: int = 0
     """Reads answered from memory, without a worker thread."""
 
@@ -24,3 +26,8 @@ class Activity:
     def reads(self) -> int:
         """How many read requests came."""
         return self.requests["read"]
+
+    @property
+    def writes(self) -> int:
+        """How many write requests came."""
+        return self.requests["write"]

@@ -63,6 +63,10 @@ class HandleTable(Generic[T]):
             del self._opens[ino]
         return item
 
+    def is_open(self, ino: Ino) -> bool:
+        """Whether some handle was opened on an inode."""
+        return ino in self._opens
+
     def open_inodes(self) -> dict[Ino, int]:
         """Return how often each inode is open; inodes that are not are absent."""
         return dict(self._opens)
