@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -11,9 +11,6 @@ from tests.mounting import mounted
 from tests.oracle.conftest import EVERY_KIND, MakeWim
 from tests.oracle.trees import differences, snapshot
 from tests.oracle.wims import STREAMS, Kind, wimlib
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 pytestmark = [pytest.mark.fuse, pytest.mark.oracle, pytest.mark.mqueue]
 
@@ -40,7 +37,7 @@ def test_mounted_tree_equals_applied_tree(kind: Kind, wim_of: MakeWim, tmp_path:
 
 
 def test_sample_with_junctions_equals_applied_tree(tmp_path: Path) -> None:
-    sample = "tools/sample/sample.wim"
+    sample = Path("tools/sample/sample.wim")
     applied = tmp_path / "applied"
     wimlib("apply", sample, "2", applied)
 
