@@ -34,8 +34,8 @@ test-asan: .venv/.ready-test  ## codec, container and image tests under AddressS
 	tools/asan.sh $(ARGS)
 
 lint: .venv/.ready-test  ## style and layers
-	$(PY) -m ruff format --check . && $(PY) -m ruff check . && .venv/bin/lint-imports
-	.venv/bin/cython-lint $(filter %.pyx %.pxd,$(KERNELS))
+	$(PY) -m ruff format --check . && $(PY) -m ruff check . && .venv/bin/lint-imports --no-cache
+	PATH="$(CURDIR)/.venv/bin:$$PATH" cython-lint $(filter %.pyx %.pxd,$(KERNELS))
 
 format: .venv/.ready-test  ## fix what can be fixed
 	$(PY) -m ruff format . && $(PY) -m ruff check --fix .
