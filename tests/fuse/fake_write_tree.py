@@ -271,6 +271,8 @@ class FakeWriteTree(FakeTree):
             raise NoSuchAttributeError("absent")
 
     def forget(self, ino: Ino) -> None:
+        if self.fail is not None:
+            raise self.fail
         self.forgotten.append(ino)
         node = self.nodes.get(ino)
         if node is not None and node.nlink == 0:

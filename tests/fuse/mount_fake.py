@@ -15,11 +15,13 @@ from typing import Any
 import trio
 
 from tests.fuse.fake_tree import FakeTree, sample_tree
+from tests.fuse.fake_write_tree import FakeWriteTree
 from wimtui.engine.fuse.invalidate import KernelCache
 from wimtui.engine.fuse.operations import WimOperations
 from wimtui.engine.fuse.options import FuseOptions
 from wimtui.engine.fuse.session import FuseSession
 from wimtui.engine.fuse.threads import WorkerThreads
+from wimtui.engine.fuse.write_operations import WriteOperations
 from wimtui.engine.tree import ROOT_INO, Ino
 
 
@@ -31,13 +33,25 @@ class Runner:
             settings.get("big_size", 1 << 30), settings.get("flat_files", 10_000)
         )
         self.threads = WorkerThreads(2)
-        self.operations = WimOperations(
-            self.tree,
-            self.threads,
-            timeout_seconds=settings.get("timeout_seconds", 1e9),
-            has_xattrs=settings.get("has_xattrs", True),
+        timeout_seconds = settings.get("timeout_seconds", 1e9)
+        has_xattrs = settings.get("has_xattrs", True)
+        self.operations: WimOperations | WriteOperations
+        if settings.get("writes"):
+            self.tree = FakeWriteTree(self.tree)
+            self.operations = WriteOperations(
+                self.tree,
+                self.threads,
+                timeout_seconds=timeout_seconds,
+                has_xattrs=has_xattrs,
+                writeback_cache=settings.get("writeback", False),
+            )
+        else:
+            self.operations = WimOperations(
+                self.tree, self.threads, timeout_seconds=timeout_seconds, has_xattrs=has_xattrs
+            )
+        options = FuseOptions.parse(
+            settings.get("options", []), read_only=not settings.get("writes")
         )
-        options = FuseOptions.parse(settings.get("options", []))
         mount_point = Path(settings["mount_point"] + settings.get("mount_point_suffix", ""))
         self.session = FuseSession(self.operations, mount_point, options)
         self.cache = KernelCache()
@@ -88,6 +102,10 @@ class Runner:
                 entry = await self.cache.invalidate_entry(ROOT_INO, b"fresh")
                 unknown = await self.cache.invalidate_inode(Ino(999_999_999))
                 return {"known": known, "entry": entry, "unknown": unknown}
+            case "copies" if isinstance(self.tree, FakeWriteTree):
+                return {"copies": self.tree.copies, "syncs": self.tree.syncs}
+            case "nodes":
+                return {"nodes": len(self.tree.nodes)}
             case "break":
                 self.tree.fail = ZeroDivisionError("a bug in the tree")
             case "mend":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -32,7 +33,7 @@ def test_a_signal_that_is_blocked_does_not_count() -> None:
 def test_a_waiting_signal_cancels(monkeypatch: pytest.MonkeyPatch, waiting: str) -> None:
     sets = {"SigPnd": 0, "ShdPnd": 0, "SigBlk": 0, "SigIgn": 0, waiting: 1 << 8}
     text = "".join(f"{name}:\t{value:016x}\n" for name, value in sets.items())
-    monkeypatch.setattr(callers.Path, "read_text", lambda *_: "Name:\tcp\n" + text)
+    monkeypatch.setattr(Path, "read_text", lambda *_: "Name:\tcp\n" + text)
     monkeypatch.setattr(callers, "_LOOK_INTERVAL_S", 0.0)
     token = CallerToken(1)
 

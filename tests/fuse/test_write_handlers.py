@@ -221,11 +221,7 @@ async def test_the_end_of_the_mount_lets_everything_go(
 @pytest.mark.trio
 async def test_forget_never_raises(tree: FakeWriteTree, operations: WriteOperations) -> None:
     ino = await looked_up(operations, b"hello")
-
-    def fail(_: Ino) -> None:
-        raise ZeroDivisionError
-
-    tree.forget = fail  # type: ignore[method-assign]
+    tree.fail = ZeroDivisionError("a bug in the tree")
     await operations.forget([(ino, 1)])
     assert operations.failures.bugs == 1
 
@@ -300,14 +296,19 @@ async def test_other_requests_go_on_during_copies(
     tree: FakeWriteTree, operations: WriteOperations
 ) -> None:
     hello, big = [await looked_up(operations, name) for name in (b"hello", b"big")]
-    go = threading.Event()
-    tree.copy_hook = lambda _: go.wait(30) and None
+    go, begun = threading.Event(), threading.Semaphore(0)
+
+    def wait_for_go(_: CancelToken) -> None:
+        begun.release()
+        go.wait(30)
+
+    tree.copy_hook = wait_for_go
     async with trio.open_nursery() as nursery:
         for ino in (hello, big):
             handle = (await operations.open(ino, os.O_RDWR, USER)).fh
             nursery.start_soon(operations.write, handle, 0, b"x")
-        while len(tree.copies) < 2:
-            await trio.sleep(0.001)
+        for _ in range(2):
+            await trio.to_thread.run_sync(begun.acquire)
         slow = (await operations.open(tree.root.children[b"uncached"], os.O_RDONLY, USER)).fh
         assert len(await operations.read(slow, 0, 100)) == 100
         await operations.mkdir(ROOT_INO, b"meanwhile", 0o755, USER)
@@ -339,7 +340,10 @@ async def test_copies_are_cancelled_when_the_mount_ends(
     ino = await looked_up(operations, b"hello")
     handle = (await operations.open(ino, os.O_RDWR, USER)).fh
 
+    begun = threading.Event()
+
     def wait_for_cancel(token: CancelToken) -> None:
+        begun.set()
         while True:
             token.check()
 
@@ -350,8 +354,7 @@ async def test_copies_are_cancelled_when_the_mount_ends(
         async def _() -> None:
             assert await refused(operations.write(handle, 0, b"J")) == errno.EINTR
 
-        while not len(operations.copy_ups):
-            await trio.sleep(0.001)
+        await trio.to_thread.run_sync(begun.wait)
         operations.copy_ups.cancel_all()
 
 
