@@ -204,9 +204,8 @@ class Database:
         for row in self._connection.execute("SELECT * FROM node"):
             node, created, accessed, written = row[0], *map(_unsigned, row[5:8])
             own = tuple(streams.get(node, ())) if row[13] else None
-            nodes[node] = StagedNode(
-                *row[:5], created, accessed, written, bool(row[8]), *row[9:13], own
-            )
+            fields = (*row[:5], created, accessed, written, bool(row[8]), *row[9:13], own)
+            nodes[node] = StagedNode._make(fields)
         return nodes
 
     def entries(self) -> Iterator[tuple[NodeId, bytes, Entry | None]]:

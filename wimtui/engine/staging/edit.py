@@ -20,7 +20,7 @@ class _AsBase:
 AS_BASE: Final = _AsBase()
 """Instead of an entry: the name stands for what it stands for in the base image."""
 
-EntryChange: TypeAlias = Entry | None | _AsBase
+EntryChange: TypeAlias = Entry | _AsBase | None
 """An entry, None to hide the base image's, or AS_BASE."""
 
 

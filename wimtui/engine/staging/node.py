@@ -6,9 +6,10 @@ tuples, as one is made for every operation: ``_replace`` takes a fifth of datacl
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
-from wimtui.engine.image.streams import StreamKind
+if TYPE_CHECKING:
+    from wimtui.engine.image.streams import StreamKind
 
 NodeId: TypeAlias = int
 """Number of a node or of a named stream within a staging store.

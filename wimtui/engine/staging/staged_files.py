@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from typing import TYPE_CHECKING, Final
 
@@ -24,6 +25,7 @@ Days in 1980, as that is when the clocks of FAT and exFAT begin.
 """
 
 _PIECE_NBYTES: Final = 4 << 20
+_RANGE_NBYTES: Final = 64 << 20
 _MAX_GARBAGE_NBYTES: Final = 64 << 20
 _MAX_GARBAGE_FILES: Final = 256
 
@@ -71,6 +73,17 @@ class StagedFiles:
         status = self.status(number)
         return 0 if status is None else status.st_size
 
+    def read(self, number: int, size: int) -> bytes:
+        """Return the first ``size`` bytes of a file."""
+        try:
+            descriptor = os.open(self.path(number), os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return b""
+        try:
+            return os.pread(descriptor, size, 0)
+        finally:
+            os.close(descriptor)
+
     def mark(self, number: int, mtime_ns: int) -> None:
         """Set the modification time of a file that exists."""
         with contextlib.suppress(FileNotFoundError):
@@ -110,34 +123,40 @@ class StagedFiles:
                 offset += len(piece)
             os.fdatasync(descriptor)
         except BaseException:
-            os.unlink(self.path(number))  # noqa: PTH108  # paths here are plain text
+            self.remove(number)
             raise
         finally:
             os.close(descriptor)
         return number
 
-    def clone(self, number: int) -> int:
-        """Return the number of a copy, with the same modification time, that is on the disk.
+    def clone(self, number: int, size: int, cancel: CancelToken | None = None) -> int:
+        """Return the number of a copy of the first ``size`` bytes, with the same times.
 
-        The kernel copies; file systems that can share the blocks instead.
+        The copy is on the disk, as with ``fill``. The kernel copies; file systems that can share
+        the blocks instead. Raises OSError, CancelledError.
         """
         copy = self.new_number()
         source = self.open(number)
         try:
             target = self.open(copy)
             try:
-                status = os.fstat(source)
-                _copy(source, target, status.st_size)
-                os.utime(target, ns=(status.st_mtime_ns, status.st_mtime_ns))
-                os.fdatasync(target)
+                _copy(source, target, size, cancel)
+                mtime_ns = os.fstat(source).st_mtime_ns
+                os.utime(target, ns=(mtime_ns, mtime_ns))
+                os.fsync(target)
             except BaseException:
-                os.unlink(self.path(copy))  # noqa: PTH108  # paths here are plain text
+                self.remove(copy)
                 raise
             finally:
                 os.close(target)
         finally:
             os.close(source)
         return copy
+
+    def remove(self, number: int) -> None:
+        """Remove a file that the database has never mentioned."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self.path(number))  # noqa: PTH108  # paths here are plain text
 
     # Rubbish and the disk
 
@@ -151,23 +170,20 @@ class StagedFiles:
             self._garbage.append(number)
             status = self.status(number)
             self._garbage_nbytes += 0 if status is None else status.st_blocks * 512
-        return (
-            self._garbage_nbytes > _MAX_GARBAGE_NBYTES or len(self._garbage) > _MAX_GARBAGE_FILES
-        )
+        return self._garbage_nbytes > _MAX_GARBAGE_NBYTES or len(self._garbage) > _MAX_GARBAGE_FILES
 
     def collect(self) -> None:
         """Remove the discarded files; the database must be on the disk."""
         garbage, self._garbage, self._garbage_nbytes = self._garbage, [], 0
         for number in garbage:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(self.path(number))  # noqa: PTH108  # paths here are plain text
+            self.remove(number)
 
     def remove_unknown(self, known: set[int]) -> None:
         """Remove every staged file that is not among the known ones."""
         for name in os.listdir(self._folder):  # noqa: PTH208  # names only
             number = file_number(name)
             if number is not None and number not in known:
-                os.unlink(self.path(number))  # noqa: PTH108  # paths here are plain text
+                self.remove(number)
 
     def sync(self, numbers: Iterable[int]) -> None:
         """Return when files, their modification times and their names are on the disk."""
@@ -213,19 +229,23 @@ def write_all(descriptor: int, offset: int, data: bytes) -> None:
         written += os.pwrite(descriptor, data[written:], offset + written)
 
 
-def _copy(source: int, target: int, size: int) -> None:
+def _copy(source: int, target: int, size: int, cancel: CancelToken | None) -> None:
     """Copy what holds data; holes stay holes."""
     os.ftruncate(target, size)
     offset = 0
     while offset < size:
         try:
             start = os.lseek(source, offset, os.SEEK_DATA)
-        except OSError:
-            return
-        end = os.lseek(source, start, os.SEEK_HOLE)
+            end = min(os.lseek(source, start, os.SEEK_HOLE), size)
+        except OSError as error:
+            if error.errno == errno.ENXIO:
+                return
+            raise
         while start < end:
-            start += _copy_range(source, target, start, end - start)
-        offset = end
+            if cancel is not None:
+                cancel.check()
+            start += _copy_range(source, target, start, min(end - start, _RANGE_NBYTES))
+        offset = max(end, start)
 
 
 def _copy_range(source: int, target: int, offset: int, size: int) -> int:

@@ -1,0 +1,359 @@
+"""The bytes of streams: opening, copying up, cutting and syncing."""
+
+from __future__ import annotations
+
+import stat
+import threading
+from typing import TYPE_CHECKING
+
+from wimtui.engine.errors import (
+    CancelledError,
+    IsADirectoryNodeError,
+    MissingBlobError,
+    NotSupportedNodeError,
+    StaleNodeError,
+)
+from wimtui.engine.image.attributes import FileAttribute
+from wimtui.engine.image.blobs import EmptyFile, is_empty
+from wimtui.engine.image.streams import StreamKind
+from wimtui.engine.image.tagged_items import ItemTag, UnixData, set_item, unix_data
+from wimtui.engine.progress import CancelToken
+from wimtui.engine.staging.node import (
+    BaseBlob,
+    InlineData,
+    StagedFile,
+    StagedNode,
+    StagedStream,
+)
+from wimtui.engine.staging.open_streams import OpenStreams, StreamReader, StreamWriter
+from wimtui.engine.staging.staged_files import PRISTINE_NS, TIMES_SET_NS
+from wimtui.engine.timestamps import ns_to_ticks
+from wimtui.engine.tree import Ino
+
+if TYPE_CHECKING:
+    from wimtui.engine.staging.layer import Layer
+    from wimtui.engine.staging.node import NodeId, StreamSource
+    from wimtui.engine.staging.open_streams import SharedStream
+    from wimtui.engine.tree import OpenFile
+
+_SET_ID_BITS = stat.S_ISUID | stat.S_ISGID
+
+
+class Contents:
+    """Reads and changes the streams of an overlay's files.
+
+    A stream is named by the number of its node (the data) or by its own (a named stream).
+    """
+
+    def __init__(self, layer: Layer) -> None:
+        """Work on a layer."""
+        self._layer = layer
+        self._files = layer.store.files
+        self.open_streams = OpenStreams(self._files)
+        self._copying: dict[NodeId, threading.Event] = {}
+
+    # Looking
+
+    def find(self, stream: NodeId) -> tuple[StagedNode, StagedStream]:
+        """Return a stream and its node. Raises StaleNodeError, IsADirectoryNodeError."""
+        owner = self._layer.owner(stream)
+        node = self._layer.node_with_streams(owner)
+        if stream == owner and node.type == stat.S_IFDIR:
+            raise IsADirectoryNodeError(f"node {stream} is a directory")
+        for found in node.streams or ():
+            if found.id == stream and found.kind in (StreamKind.DATA, StreamKind.NAMED):
+                return node, found
+        if stream == owner:
+            return node, StagedStream(StreamKind.DATA, b"", stream, InlineData(b""))
+        raise StaleNodeError(f"no stream {stream} in this mount")
+
+    def source_size(self, source: StreamSource) -> int:
+        """Return the bytes of a stream; a missing blob has none."""
+        match source:
+            case BaseBlob(sha1):
+                return self._layer.base.blob_size(sha1)
+            case StagedFile(number):
+                return self._files.size(number)
+            case InlineData(data):
+                return len(data)
+
+    def write_time(self, node: StagedNode) -> int:
+        """Return when a node was written last, in ticks."""
+        newest = 0
+        for number in node.staged_files():
+            status = self._files.status(number)
+            if status is not None and status.st_mtime_ns not in (PRISTINE_NS, TIMES_SET_NS):
+                newest = max(newest, status.st_mtime_ns)
+        return ns_to_ticks(newest) if newest else node.write_time
+
+    def stamp(self, node: StagedNode, write_time: int) -> StagedNode:
+        """Return a node with that write time, whatever its staged files say."""
+        for number in node.staged_files():
+            status = self._files.status(number)
+            if status is not None and status.st_mtime_ns != PRISTINE_NS:
+                self._files.mark(number, TIMES_SET_NS)
+        return node._replace(write_time=write_time)
+
+    # Opening
+
+    def open_for_reading(self, stream: NodeId) -> OpenFile:
+        """Open a stream. Raises MissingBlobError, and NodeError as ImageView.open_file."""
+        owner = self._layer.owner(stream)
+        node = self._layer.nodes.get(owner)
+        if node is None or node.streams is None:
+            base: OpenFile | None = self._layer.base.view.open_file(Ino(stream))
+            source: StreamSource = InlineData(b"")
+        else:
+            node, found = self.find(stream)
+            self._refuse_unreadable(node, stream)
+            source = found.source
+            base = self.open_source(source)
+        number = source.number if isinstance(source, StagedFile) else None
+        with self._layer.lock:
+            shared = self.open_streams.acquire(stream, number, for_writing=False)
+        return StreamReader(shared, base, self._close)
+
+    def _refuse_unreadable(self, node: StagedNode, stream: NodeId) -> None:
+        if stream != node.id:
+            return
+        if node.type == stat.S_IFLNK or node.attributes & FileAttribute.ENCRYPTED:
+            self._layer.base.view.data_sha1(Ino(node.id))
+            raise NotSupportedNodeError(f"node {node.id} is a link")
+
+    def open_source(self, source: StreamSource) -> OpenFile | None:
+        """Open what is not in a staged file. Raises MissingBlobError."""
+        match source:
+            case BaseBlob(sha1):
+                blobs = self._layer.base.blobs
+                if is_empty(sha1, blobs):
+                    return EmptyFile()
+                if blobs.size(sha1) is None:
+                    raise MissingBlobError(
+                        f"blob {sha1.hex()} is not in this WIM",
+                        hint="name the WIM that has it with --ref",
+                    )
+                return blobs.open(sha1)
+            case InlineData(data):
+                return InlineFile(data)
+            case StagedFile():
+                return None
+
+    def open_for_writing(self, stream: NodeId) -> StreamWriter:
+        """Open a stream for reading and writing, with what is left to copy up copied.
+
+        Raises:
+            NotSupportedNodeError: The file is encrypted or a reparse point.
+            OSError: The staging disk is full or broken.
+        """
+        while True:
+            with self._layer.lock:
+                node, found = self.find(stream)
+                self._refuse_changes(node, stream)
+                source = found.source
+                if not isinstance(source, StagedFile) and self.source_size(source) == 0:
+                    source = StagedFile(self._files.new_number())
+                    self._publish(node, found, source)
+                if isinstance(source, StagedFile):
+                    shared = self.open_streams.acquire(stream, source.number, for_writing=True)
+                    writer = StreamWriter(
+                        shared, self._close, self.open_streams, self._before_write
+                    )
+                    writer._on_sync = self._sync_stream
+                    return writer
+            self.copy_up(stream, None, CancelToken())
+
+    def _refuse_changes(self, node: StagedNode, stream: NodeId) -> None:
+        if node.attributes & FileAttribute.ENCRYPTED:
+            raise NotSupportedNodeError(
+                "the file is encrypted with EFS, its data cannot be changed",
+                hint="delete it and make another",
+            )
+        if stream == node.id and node.attributes & FileAttribute.REPARSE_POINT:
+            raise NotSupportedNodeError(
+                "the file is a reparse point, its data cannot be changed",
+                hint="delete it and make another",
+            )
+
+    def _close(self, shared: SharedStream, for_writing: bool) -> None:
+        with self._layer.lock:
+            self.open_streams.release(shared, for_writing=for_writing)
+
+    def _before_write(self, shared: SharedStream) -> None:
+        """Copy a file that a snapshot reads aside, and take set-id bits away."""
+        if shared.number in self.open_streams.frozen:
+            self.copy_up(shared.id, None, CancelToken())
+        if self._layer.options.view.unix_data:
+            owner = self._layer.stream_owners.get(shared.id, shared.id)
+            node = self._layer.nodes.get(owner)
+            if node is not None and node.tagged_items:
+                self._clear_set_id(owner)
+
+    def _clear_set_id(self, number: NodeId) -> None:
+        node = self._layer.nodes[number]
+        item = unix_data(node.tagged_items)
+        if item is None or not item.mode & _SET_ID_BITS:
+            return
+        with self._layer.lock:
+            edit = self._layer.edit()
+            edit.put(without_set_id(self._layer.node(number)))
+            self._layer.commit(edit)
+
+    # Copying up
+
+    def copy_up_size(self, stream: NodeId, keep: int | None) -> int:
+        """Return how many bytes ``copy_up`` would copy. Raises as ``find``."""
+        _, found = self.find(stream)
+        source = found.source
+        if isinstance(source, StagedFile) and source.number not in self.open_streams.frozen:
+            return 0
+        size = self.source_size(source)
+        return size if keep is None else min(size, keep)
+
+    def copy_up(self, stream: NodeId, keep: int | None, cancel: CancelToken) -> None:
+        """Bring a stream's data, or the first ``keep`` bytes, into a file that may be written.
+
+        Raises CancelledError, OSError, WimError. Blocks.
+        """
+        done = threading.Event()
+        while True:
+            with self._layer.lock:
+                if self.copy_up_size(stream, keep) == 0:
+                    return
+                other = self._copying.setdefault(stream, done)
+            if other is done:
+                break
+            while not other.wait(0.1):
+                cancel.check()
+        try:
+            self._copy(stream, keep, cancel)
+        finally:
+            with self._layer.lock:
+                del self._copying[stream]
+            done.set()
+
+    def _copy(self, stream: NodeId, keep: int | None, cancel: CancelToken) -> None:
+        node, found = self.find(stream)
+        self._refuse_changes(node, stream)
+        source = found.source
+        size = self.source_size(source)
+        kept = size if keep is None else min(size, keep)
+        if isinstance(source, StagedFile):
+            number = self._files.clone(source.number, kept, cancel)
+        else:
+            number = self._fill(source, kept, cancel)
+            # Cut short, it is no copy any more, and its time is that of this moment.
+            self._files.mark(number, PRISTINE_NS if kept == size else TIMES_SET_NS)
+        with self._layer.lock:
+            try:
+                node, now_found = self.find(stream)
+            except StaleNodeError:
+                self._files.remove(number)
+                raise
+            if now_found.source != source:
+                # Somebody has put other data there meanwhile.
+                self._files.remove(number)
+                return
+            try:
+                self._publish(node, now_found, StagedFile(number))
+            except OSError:
+                self._files.remove(number)
+                raise
+
+    def _fill(self, source: StreamSource, size: int, cancel: CancelToken) -> int:
+        opened = self.open_source(source)
+        if opened is None:
+            raise CancelledError("the stream was replaced")
+        try:
+            return self._files.fill(opened.read, size, cancel)
+        finally:
+            opened.close()
+
+    def _publish(self, node: StagedNode, old: StagedStream, source: StagedFile) -> None:
+        """Let a stream be in a staged file from now on. The caller holds the lock."""
+        edit = self._layer.edit()
+        edit.put(node.with_stream(old._replace(source=source)), with_streams=True)
+        with self.open_streams.switching(old.id, source.number):
+            self._layer.commit(edit)
+        self.discard([old.source])
+
+    def discard(self, sources: list[StreamSource]) -> None:
+        """Give up the staged files among sources that no node has any more."""
+        frozen = self.open_streams.frozen
+        self._layer.store.discard_files(
+            source.number
+            for source in sources
+            if isinstance(source, StagedFile) and source.number not in frozen
+        )
+
+    # Cutting
+
+    def truncate(self, stream: NodeId, size: int) -> None:
+        """Set the size of a stream; growth reads as zeros. Blocks where data must be copied up.
+
+        Raises NotSupportedNodeError, IsADirectoryNodeError, OSError.
+        """
+        node, found = self.find(stream)
+        self._refuse_changes(node, stream)
+        if not isinstance(found.source, StagedFile) and size == self.source_size(found.source):
+            with self._layer.lock:
+                edit = self._layer.edit()
+                node = self._layer.node(node.id)
+                edit.put(without_set_id(self.stamp(node, self._layer.now())))
+                self._layer.commit(edit)
+            return
+        while True:
+            if size:
+                self.copy_up(stream, size, CancelToken())
+            with self._layer.lock:
+                if size and self.copy_up_size(stream, size):
+                    # A snapshot was taken in between.
+                    continue
+                node, found = self.find(stream)
+                source = found.source
+                if not isinstance(source, StagedFile) or source.number in self.open_streams.frozen:
+                    # Nothing of it is kept, or it is empty.
+                    source = StagedFile(self._files.new_number())
+                    self._publish(node, found, source)
+                self._files.truncate(source.number, size)
+                self._clear_set_id(node.id)
+                return
+
+    # Syncing
+
+    def sync(self, number: NodeId) -> None:
+        """Return when a node and its streams would survive a power cut. Blocks."""
+        node = self._layer.nodes.get(self._layer.owner(number))
+        self._layer.store.sync([] if node is None else node.staged_files())
+
+    def _sync_stream(self, shared: SharedStream) -> None:
+        self._layer.store.sync([shared.number])
+
+
+class InlineFile:
+    """tree.OpenFile over bytes in memory."""
+
+    __slots__ = ("_data",)
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def read_nowait(self, offset: int, size: int) -> bytes:
+        """Return up to ``size`` bytes at ``offset``."""
+        return self._data[offset : offset + size]
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Return up to ``size`` bytes at ``offset``."""
+        return self._data[offset : offset + size]
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+def without_set_id(node: StagedNode) -> StagedNode:
+    """Return a node whose UNIX mode has neither set-id bit."""
+    item = unix_data(node.tagged_items)
+    if item is None or not item.mode & _SET_ID_BITS:
+        return node
+    cleared = UnixData(item.uid, item.gid, item.mode & ~_SET_ID_BITS, item.rdev)
+    tagged = set_item(node.tagged_items, ItemTag.UNIX_DATA, cleared.pack())
+    return node._replace(tagged_items=tagged)

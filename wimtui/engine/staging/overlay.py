@@ -1,0 +1,341 @@
+"""A writable tree over an image: every change is in the staging folder before it is answered."""
+
+from __future__ import annotations
+
+import stat
+from typing import TYPE_CHECKING
+
+from wimtui.engine.errors import (
+    InvalidNameError,
+    NodeExistsError,
+    NodeNotFoundError,
+    NotADirectoryNodeError,
+    NotSupportedNodeError,
+)
+from wimtui.engine.image.attributes import FileAttribute
+from wimtui.engine.image.named_streams import StreamPath
+from wimtui.engine.image.streams import StreamKind
+from wimtui.engine.image.view import StreamsInterface
+from wimtui.engine.staging.base import BaseImage
+from wimtui.engine.staging.contents import Contents
+from wimtui.engine.staging.directories import Directories
+from wimtui.engine.staging.layer import Layer
+from wimtui.engine.staging.names import check_stream_name
+from wimtui.engine.staging.node import StagedFile, StagedStream
+from wimtui.engine.staging.node_changes import NodeChanges
+from wimtui.engine.staging.rename import Rename
+from wimtui.engine.staging.stats import Stats
+from wimtui.engine.staging.xattrs import Xattrs, find_named
+from wimtui.engine.tree import Ino, XattrMode
+
+if TYPE_CHECKING:
+    from wimtui.engine.image.blobs import Blobs
+    from wimtui.engine.image.metadata import ImageMetadata
+    from wimtui.engine.progress import CancelToken
+    from wimtui.engine.staging.node import NodeId
+    from wimtui.engine.staging.numbering import Numbering
+    from wimtui.engine.staging.options import OverlayOptions
+    from wimtui.engine.staging.store import StagingStore
+    from wimtui.engine.tree import (
+        AttributeChanges,
+        Creator,
+        FileSystemUsage,
+        NodeAttributes,
+        OpenFile,
+        RenameMode,
+        WritableFile,
+    )
+
+
+class Overlay:
+    """tree.WriteTree over one image.
+
+    Methods that change names or attributes answer within some ten microseconds and may be called
+    on the event loop's thread; what tree.WriteTree calls blocking belongs into a worker thread.
+    Different threads may call different methods at the same time.
+
+    Attributes:
+        layer: The merged tree by node number.
+        contents: Its streams.
+    """
+
+    def __init__(
+        self,
+        metadata: ImageMetadata,
+        blobs: Blobs,
+        store: StagingStore,
+        options: OverlayOptions | None = None,
+    ) -> None:
+        """Show an image with what a store has staged for it.
+
+        Args:
+            metadata: The image that the store was made for; see ``StagingFacts.match``.
+            blobs: Its streams.
+            store: Belongs to the overlay from now on, ``close`` closes it.
+            options: None for those that the store remembers.
+        """
+        self.options = store.facts.options if options is None else options
+        self.store = store
+        self.layer = Layer(BaseImage(metadata, blobs, self.options.view), store, self.options)
+        self.contents = Contents(self.layer)
+        self._stats = Stats(self.layer, self.contents)
+        self._directories = Directories(self.layer)
+        self._rename = Rename(self.layer, self._directories)
+        self._changes = NodeChanges(self.layer, self.contents, self._stats)
+        self._xattrs = Xattrs(self.layer, self.contents, self._stats)
+        self._has_stream_names = self.options.view.streams is StreamsInterface.WINDOWS
+        self.numbering: Numbering | None = None
+        """What inode numbers stand for, once the image was replaced."""
+
+    def close(self) -> None:
+        """Close the store; what is staged stays."""
+        self.store.close()
+
+    # Inode numbers of the kernel, node numbers of the layer
+
+    def node_id(self, ino: Ino) -> NodeId:
+        """Return the node number of an inode number. Raises StaleNodeError."""
+        return ino if self.numbering is None else self.numbering.id(ino)
+
+    def ino(self, number: NodeId) -> Ino:
+        """Return the inode number of a node number."""
+        return Ino(number if self.numbering is None else self.numbering.ino(number))
+
+    # tree.ReadTree
+
+    def lookup(self, parent: Ino, name: bytes) -> Ino | None:
+        """Return the node of that name, or None. Raises NotADirectoryNodeError, StaleNodeError."""
+        directory = self.node_id(parent)
+        found = self.layer.lookup(directory, name)
+        if found is None:
+            if self.layer.type(self.layer.owner(directory)) != stat.S_IFDIR:
+                raise NotADirectoryNodeError(f"node {parent} is no directory")
+            path = self._stream_path(name)
+            found = None if path is None else self._lookup_stream(directory, path)
+        return None if found is None else self.ino(found)
+
+    def attributes(self, ino: Ino) -> NodeAttributes:
+        """Return what stat shows. Raises StaleNodeError."""
+        if self.numbering is None:
+            return self._stats.attributes(ino)
+        return self._stats.attributes(self.numbering.id(ino))._replace(ino=ino)
+
+    def list_directory(self, ino: Ino) -> list[tuple[bytes, Ino]]:
+        """Return names and nodes in collation order. Raises NotADirectoryNodeError."""
+        directory = self.node_id(ino)
+        if self.layer.type(self.layer.owner(directory)) != stat.S_IFDIR or not self.layer.exists(
+            directory
+        ):
+            raise NotADirectoryNodeError(f"node {ino} is no directory")
+        names = self.layer.names(directory)
+        if self.numbering is None:
+            return list(names)  # type: ignore[arg-type]  # plain ints stand for Ino at run time
+        return [(name, self.ino(number)) for name, number in names]
+
+    def parent(self, ino: Ino) -> Ino:
+        """Return the parent of a directory; the root's is the root."""
+        directory = self.node_id(ino)
+        self.layer.require(directory)
+        return self.ino(self.layer.parent(directory))
+
+    def read_link(self, ino: Ino) -> bytes:
+        """Return the target of a link; may read the disk. Raises as ImageView.read_link."""
+        return self._stats.read_link(self.node_id(ino))
+
+    def open_file(self, ino: Ino) -> OpenFile:
+        """Open a stream for reading. Raises as ImageView.open_file, OSError."""
+        return self.contents.open_for_reading(self.node_id(ino))
+
+    def list_xattrs(self, ino: Ino) -> list[bytes]:
+        """Return ``user.`` names of the streams. Raises StreamsDisabledError."""
+        return self._xattrs.list(self.node_id(ino))
+
+    def get_xattr(self, ino: Ino, name: bytes) -> bytes:
+        """Return a value; may read the disk. Raises as ImageView.get_xattr."""
+        return self._xattrs.get(self.node_id(ino), name)
+
+    def usage(self) -> FileSystemUsage:
+        """Return the image's size, and what the staging disk has left."""
+        return self._stats.usage()
+
+    # tree.WriteTree: names
+
+    def create_node(self, parent: Ino, name: bytes, creator: Creator) -> Ino:
+        """Make a regular file, fifo, socket or device; or a stream by ``file:stream``.
+
+        Raises:
+            NodeExistsError: The name is taken.
+            NotPermittedError: A special file without UNIX data.
+            NodeError: Name or directory are unsuitable.
+            OSError: The staging disk is full or broken.
+        """
+        with self.layer.lock:
+            directory = self.node_id(parent)
+            path = self._stream_path(name)
+            if path is not None and self.layer.lookup(directory, name) is None:
+                return self.ino(self._create_stream(directory, path, creator))
+            return self.ino(self._directories.create(directory, name, creator))
+
+    def make_directory(self, parent: Ino, name: bytes, creator: Creator) -> Ino:
+        """Make an empty directory. Raises as ``create_node``."""
+        with self.layer.lock:
+            return self.ino(self._directories.make_directory(self.node_id(parent), name, creator))
+
+    def make_symlink(self, parent: Ino, name: bytes, target: bytes, creator: Creator) -> Ino:
+        """Make a native symlink. Raises as ``create_node``; InvalidNameError for the target too."""
+        with self.layer.lock:
+            directory = self.node_id(parent)
+            return self.ino(self._directories.make_symlink(directory, name, target, creator))
+
+    def link(self, ino: Ino, parent: Ino, name: bytes) -> None:
+        """Give a file another name.
+
+        Raises:
+            NotPermittedError: It is a directory or a reparse point.
+            NodeError: As ``create_node``.
+        """
+        with self.layer.lock:
+            number = self.node_id(ino)
+            if not self.layer.exists(number):
+                self.layer.owner(number)
+                raise NotSupportedNodeError("a stream cannot have another name")
+            self._directories.link(number, self.node_id(parent), name)
+
+    def unlink(self, parent: Ino, name: bytes) -> Ino:
+        """Remove a name of what is no directory, or a stream; returns its node.
+
+        Raises NodeNotFoundError, IsADirectoryNodeError, OSError.
+        """
+        with self.layer.lock:
+            directory = self.node_id(parent)
+            path = self._stream_path(name)
+            if path is not None and self.layer.lookup(directory, name) is None:
+                return self.ino(self._remove_stream(directory, path))
+            return self.ino(self._directories.unlink(directory, name))
+
+    def remove_directory(self, parent: Ino, name: bytes) -> Ino:
+        """Remove an empty directory; returns its node. Raises DirectoryNotEmptyError and others."""
+        with self.layer.lock:
+            return self.ino(self._directories.remove_directory(self.node_id(parent), name))
+
+    def rename(
+        self, parent: Ino, name: bytes, new_parent: Ino, new_name: bytes, mode: RenameMode
+    ) -> None:
+        """Move a name. Raises as ``Rename``."""
+        with self.layer.lock:
+            directory = self.node_id(parent)
+            path = self._stream_path(name)
+            if path is not None and self.layer.lookup(directory, name) is None:
+                if self._lookup_stream(directory, path) is None:
+                    raise NodeNotFoundError(f"no {name.decode(errors='replace')}")
+                raise NotSupportedNodeError("a stream cannot be renamed")
+            self._rename(directory, name, self.node_id(new_parent), new_name, mode)
+
+    # tree.WriteTree: nodes
+
+    def change(self, ino: Ino, changes: AttributeChanges) -> None:
+        """Set attributes; a size may copy data up, which blocks. Raises as ``NodeChanges``."""
+        self._changes.change(self.node_id(ino), changes)
+
+    def copy_up_size(self, ino: Ino, *, keep: int | None = None) -> int:
+        """Return how many bytes must be copied before the data can be changed."""
+        return self.contents.copy_up_size(self.node_id(ino), keep)
+
+    def copy_up(self, ino: Ino, keep: int | None, cancel: CancelToken) -> None:
+        """Bring a file's data into staging; blocks. Raises CancelledError, OSError, WimError."""
+        self.contents.copy_up(self.node_id(ino), keep, cancel)
+
+    def open_for_writing(self, ino: Ino) -> WritableFile:
+        """Open a stream for reading and writing.
+
+        Raises:
+            NotSupportedNodeError: The file is encrypted or a reparse point.
+            OSError: The staging disk is full or broken.
+        """
+        return self.contents.open_for_writing(self.node_id(ino))
+
+    def set_xattr(self, ino: Ino, name: bytes, value: bytes, mode: XattrMode) -> None:
+        """Set an extended attribute or named stream. Raises as ``Xattrs.set``."""
+        with self.layer.lock:
+            self._xattrs.set(self.node_id(ino), name, value, mode)
+
+    def remove_xattr(self, ino: Ino, name: bytes) -> None:
+        """Remove an extended attribute or named stream. Raises as ``Xattrs.remove``."""
+        with self.layer.lock:
+            self._xattrs.remove(self.node_id(ino), name)
+
+    def forget(self, ino: Ino) -> None:
+        """Free a node without names that nobody can refer to any more."""
+        with self.layer.lock:
+            number = self.node_id(ino)
+            if number not in self.layer.unlinked:
+                return
+            self.layer.unlinked.discard(number)
+            node = self.layer.nodes.get(number)
+            if node is None or self.layer.link_count(number):
+                return
+            edit = self.layer.edit()
+            edit.drop(number)
+            self.layer.commit(edit)
+            self.contents.discard([stream.source for stream in node.streams or ()])
+
+    def sync(self, ino: Ino, *, data_only: bool) -> None:
+        """Return when a node would survive a power cut. Blocks. Raises OSError."""
+        self.contents.sync(self.node_id(ino))
+
+    # file:stream
+
+    def _stream_path(self, name: bytes) -> StreamPath | None:
+        if self._has_stream_names and b":" in name:
+            return StreamPath.parse(name)
+        return None
+
+    def _lookup_stream(self, directory: NodeId, path: StreamPath) -> NodeId | None:
+        owner = self.layer.lookup(directory, path.file_name)
+        if owner is None:
+            return None
+        if not path.stream_name:
+            return owner if self.layer.type(owner) == stat.S_IFREG else None
+        stream = find_named(self.layer.node_with_streams(owner), path.stream_name)
+        return None if stream is None else stream.id
+
+    def _create_stream(self, directory: NodeId, path: StreamPath, creator: Creator) -> NodeId:
+        self.layer.require_directory(directory)
+        owner = self.layer.lookup(directory, path.file_name)
+        if owner is None:
+            raise NodeNotFoundError(f"no {path.file_name.decode(errors='replace')}")
+        if self._lookup_stream(directory, path) is not None:
+            raise NodeExistsError("the stream exists")
+        if not path.stream_name:
+            raise InvalidNameError("what is no file has no unnamed data")
+        if stat.S_IFMT(creator.mode) not in (0, stat.S_IFREG):
+            raise NotSupportedNodeError("a stream can only be like a regular file")
+        check_stream_name(path.stream_name)
+        node = self.layer.node_with_streams(owner)
+        if node.attributes & FileAttribute.ENCRYPTED:
+            raise NotSupportedNodeError("the streams of an encrypted file cannot be changed")
+        number = self.store.new_id()
+        source = StagedFile(self.store.files.new_number())
+        stream = StagedStream(StreamKind.NAMED, path.stream_name, number, source)
+        edit = self.layer.edit()
+        edit.put(node.with_stream(stream), with_streams=True)
+        self.layer.commit(edit)
+        return number
+
+    def _remove_stream(self, directory: NodeId, path: StreamPath) -> NodeId:
+        self.layer.require_directory(directory)
+        number = self._lookup_stream(directory, path)
+        if number is None:
+            raise NodeNotFoundError("no such stream")
+        if not path.stream_name:
+            raise NotSupportedNodeError("the unnamed data cannot be removed without the file")
+        owner = self.layer.owner(number)
+        node = self.layer.node_with_streams(owner)
+        stream = find_named(node, path.stream_name)
+        if stream is None or node.attributes & FileAttribute.ENCRYPTED:
+            raise NotSupportedNodeError("the streams of an encrypted file cannot be changed")
+        edit = self.layer.edit()
+        edit.put(node.without_stream(stream), with_streams=True)
+        self.layer.commit(edit)
+        self.contents.discard([stream.source])
+        return number
