@@ -78,6 +78,11 @@ class FollowingFile:
     def read(self, offset: int, size: int) -> bytes:
         return self._file.read(offset, size)
 
+    def write_nowait(self, offset: int, data: bytes) -> int | None:
+        if self._node.ino in self._tree.frozen:
+            return None
+        return self.write(offset, data)
+
     def write(self, offset: int, data: bytes) -> int:
         if self._tree.fail is not None:
             raise self._tree.fail
@@ -103,6 +108,8 @@ class FakeWriteTree(FakeTree):
         self.root = source.root
         self._next = source._next
         self.staged: dict[Ino, StagedBytes] = {}
+        self.frozen: set[Ino] = set()
+        """What a commit reads: to be copied before it is written to."""
         self.copies: list[tuple[Ino, int | None]] = []
         self.syncs: list[tuple[Ino, bool]] = []
         self.forgotten: list[Ino] = []
@@ -223,7 +230,7 @@ class FakeWriteTree(FakeTree):
         node = self._node(ino)
         if stat.S_ISDIR(node.mode):
             raise IsADirectoryNodeError("a directory")
-        if ino in self.staged:
+        if ino in self.staged and ino not in self.frozen:
             return 0
         size = node.size if keep is None else min(keep, node.size)
         if size == 0:
@@ -238,7 +245,8 @@ class FakeWriteTree(FakeTree):
         assert node.file is not None
         copy = StagedBytes(bytearray(node.file.read(0, size)))
         with self._lock:
-            self.staged[ino] = copy
+            self.staged.setdefault(ino, copy)
+            self.frozen.discard(ino)
 
     def change(self, ino: Ino, changes: AttributeChanges) -> None:
         node = self._node(ino)

@@ -13,6 +13,7 @@ import pytest
 import trio
 from pyfuse3 import EntryAttributes, FUSEError
 
+from tests.fuse.fake_tree import FakeFile
 from tests.fuse.fake_write_tree import FakeWriteTree, only, sample_write_tree
 from wimtui.engine import errors
 from wimtui.engine.fuse.threads import WorkerThreads
@@ -289,6 +290,20 @@ async def test_a_file_is_copied_once_for_all_who_write(
 
     assert tree.copies == [(ino, None)]
     assert bytes(tree.staged[ino].content[20:]) == b"01234"
+
+
+@pytest.mark.trio
+async def test_what_a_commit_reads_is_copied_before_it_is_written_to(
+    tree: FakeWriteTree, operations: WriteOperations
+) -> None:
+    info, entry = await operations.create(ROOT_INO, b"new", 0o600, os.O_RDWR, USER)
+    await operations.write(info.fh, 0, b"abc")
+    tree.frozen.add(Ino(entry.st_ino))
+    tree.nodes[Ino(entry.st_ino)].file = FakeFile(3, b"abc")
+
+    assert await operations.write(info.fh, 3, b"def") == 3
+    assert tree.copies == [(entry.st_ino, None)]
+    assert await operations.read(info.fh, 0, 9) == b"abcdef"
 
 
 @pytest.mark.trio

@@ -156,6 +156,13 @@ class Creator:
 class WritableFile(OpenFile, Protocol):
     """A stream opened for writing as well."""
 
+    def write_nowait(self, offset: int, data: bytes) -> int | None:
+        """Write like ``write``, or return None where the data must be copied up again first.
+
+        That is so while a commit reads what is staged; ``copy_up`` makes the copy.
+        """
+        ...
+
     def write(self, offset: int, data: bytes) -> int:
         """Write all of ``data`` at ``offset``; the stream grows, a gap reads as zeros.
 

@@ -241,8 +241,10 @@ class WriteOperations(ReadOperations):
             raise _NOT_WRITABLE.fresh()
         if not file.is_open_for_writing():
             await self.copy_ups.bring(file.ino, None, file.thread_id)
-        self.activity.bytes_written += len(buf)
-        return file.writer.write(off, buf)
+        while (written := file.writer.write_nowait(off, buf)) is None:
+            await self.copy_ups.bring(file.ino, None, file.thread_id)
+        self.activity.bytes_written += written
+        return written
 
     @guarded
     async def setattr(
