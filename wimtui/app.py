@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import shlex
 from contextlib import suppress
 from pathlib import Path
@@ -18,8 +19,16 @@ from wimtui.bridge import Bridge
 from wimtui.jobs import JobState
 from wimtui.screens.archive import ArchiveScreen
 from wimtui.screens.base import WimtuiScreen
+from wimtui.screens.browse import BrowseScreen
+from wimtui.screens.help import HelpDialog, key_rows
 from wimtui.screens.home import HomeScreen
+from wimtui.screens.jobs import JobsDialog
+from wimtui.screens.log import LogScreen
 from wimtui.screens.mount import MountDialog
+from wimtui.screens.open_wim import OpenDialog
+from wimtui.screens.palette import ActionsProvider
+from wimtui.screens.settings import SettingsDialog
+from wimtui.screens.unmount import UnmountDialog
 from wimtui.service.frontend import Services
 from wimtui.themes import LIKE, THEMES
 from wimtui.widgets.cells import plain
@@ -51,7 +60,7 @@ class WimtuiApp(App[None]):
 
     TITLE = "wimtui"
     CSS_PATH = "app.tcss"
-    ENABLE_COMMAND_PALETTE = True
+    COMMANDS: ClassVar = {ActionsProvider}
     BINDINGS: ClassVar = [
         Binding("question_mark,f1", "help", "Help", tooltip="All keys", id="help"),
         Binding("L", "log", "Log", show=False, tooltip="The logs of app and daemons", id="log"),
@@ -85,7 +94,8 @@ class WimtuiApp(App[None]):
         self.mounts: tuple[MountSummary, ...] = ()
         self.settings = user_settings or settings.load()
         self.bridge = Bridge(self, services or Services())
-        self._wims = tuple(wims)
+        self._wims = tuple(os.path.abspath(path) for path in wims)  # noqa: PTH100 - links stay
+        self._last_wim = self._wims[0] if self._wims else ""
         self._home = HomeScreen(self.bridge, readonly=readonly)
 
     # Life
@@ -196,6 +206,7 @@ class WimtuiApp(App[None]):
     @on(messages.ShowArchive)
     def show_archive(self, message: messages.ShowArchive) -> None:
         """Show a WIM."""
+        self._last_wim = message.path
         self.push_screen(ArchiveScreen(self.bridge, message.path, readonly=self.readonly))
 
     @on(messages.MountImage)
@@ -211,6 +222,30 @@ class WimtuiApp(App[None]):
     def end_mount(self, message: messages.EndMount) -> None:
         """Unmount; only a mount in use needs to be talked about."""
         self.bridge.unmount(self, message.mount)
+
+    @on(messages.UnmountRefused)
+    def mount_in_use(self, message: messages.UnmountRefused) -> None:
+        """Talk about a mount that cannot end."""
+        for mount in self.mounts:
+            if mount.mount_point == message.target:
+                dialog = UnmountDialog(self.bridge, mount, message.cause, message.holders)
+                self.push_screen(dialog)
+                return
+
+    @on(messages.ShowImage)
+    def show_image(self, message: messages.ShowImage) -> None:
+        """Browse an image."""
+        self.push_screen(
+            BrowseScreen(
+                self.bridge, message.path, message.image_index, message.references,
+                readonly=self.readonly,
+            )
+        )  # fmt: skip
+
+    @on(messages.ShowJobs)
+    def show_jobs(self) -> None:
+        """Show the jobs."""
+        self.action_jobs()
 
     @on(messages.CopyText)
     def copy_text(self, message: messages.CopyText) -> None:
@@ -240,19 +275,51 @@ class WimtuiApp(App[None]):
     # Actions
 
     def action_open_wim(self) -> None:
-        """Ask for a WIM."""
+        """Ask for a WIM and show it."""
+
+        def opened(path: object) -> None:
+            if isinstance(path, str):
+                self.post_message(messages.ShowArchive(path))
+
+        folder = str(Path(self._last_wim).parent) if self._last_wim else str(Path.cwd())
+        self.push_screen(OpenDialog(self.bridge, folder), opened)
 
     def action_help(self) -> None:
         """Show all keys."""
+        if isinstance(self.screen, HelpDialog):
+            return
+        rows = key_rows(self, self.screen.active_bindings.values(), self.screen)
+        self.push_screen(HelpDialog(rows))
 
     def action_log(self) -> None:
         """Show the logs."""
+        if not isinstance(self.screen, LogScreen):
+            self.push_screen(LogScreen(self.bridge, readonly=self.readonly))
 
     def action_jobs(self) -> None:
         """Show the jobs."""
+        if not isinstance(self.screen, JobsDialog):
+            self.push_screen(JobsDialog(self.bridge))
 
     def action_settings(self) -> None:
-        """Change settings."""
+        """Change settings and keep them."""
+
+        def chosen(changed: object) -> None:
+            if isinstance(changed, settings.Settings):
+                self.settings = changed
+                self._save_settings()
+
+        if not isinstance(self.screen, SettingsDialog):
+            path = str(settings.settings_path())
+            self.push_screen(SettingsDialog(self.settings, path), chosen)
+
+    def _save_settings(self) -> None:
+        try:
+            settings.save(self.settings)
+        except OSError as error:
+            self.complain("Cannot save the settings", error.strerror or str(error))
+        else:
+            self.say("", "Settings saved")
 
 
 def farewell(mounts: Sequence[MountSummary]) -> str | None:

@@ -58,6 +58,8 @@ class Bridge:
         self._pending = 0
         self._lock = threading.Lock()
         self._searches: dict[int, CancelToken] = {}
+        self._session_jobs: dict[int, int] = {}
+        self._given_back: set[int] = set()
         self._job_threads: list[threading.Thread] = []
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -234,9 +236,25 @@ class Bridge:
         self._ask(target, f"open image {image} of {path}", work, subject=path, unwanted=unwanted)
 
     def close_image(self, session: ImageSession) -> None:
-        """Give a session back."""
+        """Give a session back; it is closed once no job needs it."""
         self._searches.pop(id(session), CancelToken()).cancel()
+        with self._lock:
+            self._given_back.add(id(session))
+            if self._session_jobs.get(id(session)):
+                return
+        self._close(session)
+
+    def _close(self, session: ImageSession) -> None:
+        self._given_back.discard(id(session))
         self._ask(self._app, "close an image", session.close)
+
+    def _release(self, session: ImageSession) -> None:
+        """A job no longer needs a session (on the job's thread)."""
+        with self._lock:
+            left = self._session_jobs[id(session)] = self._session_jobs[id(session)] - 1
+            is_last = not left and id(session) in self._given_back
+        if is_last:
+            self._close(session)
 
     def read_children(self, target: MessagePump, session: ImageSession, dentry: int) -> None:
         """Ask for ChildrenRead."""
@@ -307,21 +325,26 @@ class Bridge:
     def verify(self, path: str, references: tuple[str, ...]) -> Job:
         """Begin to verify a WIM."""
 
-        def work(job: Job, token: CancelToken) -> None:
+        def work(job: Job, token: CancelToken) -> bool:
             report = self.services.verify(path, references, _sink(job), token)
             job.summary, job.lines = _verdict(report)
-            job.state = JobState.DONE if report.ok and not report.missing else JobState.FAILED
+            return report.ok and not report.missing
 
         return self._begin(f"Verify {path}", work)
 
     def extract(self, session: ImageSession, dentry: int, path: str, folder: str) -> Job:
         """Begin to extract a file or folder."""
 
-        def work(job: Job, token: CancelToken) -> None:
-            result = self.services.extract(session, dentry, folder, _sink(job), token)
+        def work(job: Job, token: CancelToken) -> bool:
+            try:
+                result = self.services.extract(session, dentry, folder, _sink(job), token)
+            finally:
+                self._release(session)
             job.summary, job.lines = _extracted(result)
-            job.state = JobState.DONE
+            return True
 
+        with self._lock:
+            self._session_jobs[id(session)] = self._session_jobs.get(id(session), 0) + 1
         return self._begin(f"Extract {path} to {folder}", work)
 
     def cancel(self, job: Job) -> None:
@@ -330,7 +353,11 @@ class Bridge:
             job.is_cancelling = True
             job.cancel()
 
-    def _begin(self, title: str, work: Callable[[Job, CancelToken], None]) -> Job:
+    def clear_jobs(self) -> None:
+        """Forget the jobs that are over."""
+        self.jobs = [job for job in self.jobs if job.state is JobState.RUNNING]
+
+    def _begin(self, title: str, work: Callable[[Job, CancelToken], bool]) -> Job:
         token = CancelToken()
         job = Job(next(self._numbers), title, token.cancel, self.services.now())
         self.jobs.append(job)
@@ -339,8 +366,8 @@ class Bridge:
         def run() -> None:
             state = JobState.FAILED
             try:
-                work(job, token)
-                state = job.state
+                if work(job, token):
+                    state = JobState.DONE
             except CancelledError:
                 state, job.summary = JobState.CANCELLED, "cancelled; nothing is left of it"
             except (WimError, ControlError, OSError) as error:

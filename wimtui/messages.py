@@ -275,3 +275,8 @@ class CopyText(Message):
 
     text: str
     what: str
+
+
+@dataclass
+class ShowJobs(Message):
+    """A screen wants the jobs shown."""

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, ClassVar
 from textual import on
 from textual.binding import Binding
 from textual.containers import Grid, Horizontal, Vertical, VerticalScroll
-from textual.widgets import Button, Checkbox, Input, Label, Select, Static
+from textual.widgets import Button, Input, Label, Select, Static
 
 from wimtui import messages
 from wimtui.screens.base import Dialog
 from wimtui.widgets.cells import plain
+from wimtui.widgets.check import Check
 from wimtui.widgets.path_suggester import PathSuggester
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from wimtui.service.mounts import MountSummary
     from wimtui.settings import Settings
 
-_STREAMS = (
+STREAMS = (
     ("as attributes, user.*", "xattr"),
     ("as files, file:stream", "windows"),
     ("not at all", "none"),
@@ -94,7 +95,7 @@ class MountDialog(Dialog):
                     yield Label("")
                     yield Static("", id="place-note", markup=False)
                     yield Label("Streams")
-                    yield Select(_STREAMS, id="streams", compact=True, allow_blank=False,
+                    yield Select(STREAMS, id="streams", compact=True, allow_blank=False,
                                  value=self._settings.streams)  # fmt: skip
                     yield Label("References")
                     yield Input(
@@ -103,11 +104,11 @@ class MountDialog(Dialog):
                     )  # fmt: skip
                 with Grid(id="flags"):
                     known = self._settings
-                    yield Checkbox("check integrity first", known.check, id="check", compact=True)
-                    yield Checkbox("UNIX owners and modes", id="unix-data", compact=True)
-                    yield Checkbox("ignore case of names", known.ignore_case, id="ignore-case",
+                    yield Check("check integrity first", known.check, id="check", compact=True)
+                    yield Check("UNIX owners and modes", id="unix-data", compact=True)
+                    yield Check("ignore case of names", known.ignore_case, id="ignore-case",
                                    compact=True)  # fmt: skip
-                    yield Checkbox("let other users in", known.allow_other, id="allow-other",
+                    yield Check("let other users in", known.allow_other, id="allow-other",
                                    compact=True)  # fmt: skip
             yield Static("", id="command", markup=False)
             yield Static("", id="outcome", markup=False)
@@ -214,7 +215,7 @@ class MountDialog(Dialog):
         self._show_command()
 
     @on(Select.Changed, "#streams")
-    @on(Checkbox.Changed)
+    @on(Check.Changed)
     @on(Input.Changed, "#references")
     def option_changed(self) -> None:
         """Show the command anew."""
@@ -228,7 +229,7 @@ class MountDialog(Dialog):
             return (text,)
 
     def _flags(self) -> list[str]:
-        return [box.id or "" for box in self.query(Checkbox) if box.value]
+        return [box.id or "" for box in self.query(Check) if box.value]
 
     def _typed_place(self) -> str:
         typed = self.query_one("#place", Input).value.strip()

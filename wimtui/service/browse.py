@@ -263,8 +263,13 @@ class ImageSession:
         columns = self.metadata.columns
         ino = Ino(columns.ino(dentry))
         if columns.is_directory(dentry):
-            names = [name for name, _ in columns.list_children(dentry) or []]
-            return Preview.of_directory(len(names))
+            start, count = columns.children(dentry)
+            names = [
+                os.fsdecode(columns.name(child)).replace("\n", "\ufffd")
+                + ("/" if columns.is_directory(child) else "")
+                for child in range(start, start + count)
+            ]
+            return Preview.of_directory(names)
         target = self.link_target(dentry)
         if target is not None:
             return Preview(PreviewKind.LINK, target)

@@ -5,9 +5,15 @@ from __future__ import annotations
 import codecs
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 PREVIEW_NBYTES = 64 << 10
 HEX_NBYTES = 8 << 10
+MAX_NAMES = 500
+"""Names shown of a directory."""
 _HEX_COLUMNS = 16
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -45,10 +51,14 @@ class Preview:
         return self.shown_nbytes < self.size
 
     @classmethod
-    def of_directory(cls, count: int) -> Preview:
-        """Say how much a directory holds."""
+    def of_directory(cls, names: Sequence[str]) -> Preview:
+        """Show what a directory holds: the number, then names."""
+        count = len(names)
         what = "1 entry" if count == 1 else f"{count:,} entries"
-        return cls(PreviewKind.DIRECTORY, what if count else "empty folder")
+        shown = [what if count else "empty folder", "", *names[:MAX_NAMES]]
+        if count > MAX_NAMES:
+            shown.append("…")
+        return cls(PreviewKind.DIRECTORY, "\n".join(shown))
 
 
 def preview_of(data: bytes, size: int) -> Preview:

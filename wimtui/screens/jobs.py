@@ -1,0 +1,102 @@
+"""Jobs: what runs for long, how far it is, and how it ended."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import on
+from textual.binding import Binding
+from textual.containers import Vertical
+from textual.widgets import ProgressBar, Static
+
+from wimtui.jobs import JobState
+from wimtui.screens.base import Dialog
+from wimtui.widgets.cells import plain, plain_text
+from wimtui.widgets.column_table import ColumnTable
+from wimtui.widgets.job_table import JobTable, job_line
+from wimtui.widgets.text_view import TextView
+
+if TYPE_CHECKING:
+    from textual.app import ComposeResult
+
+    from wimtui.bridge import Bridge
+    from wimtui.jobs import Job
+
+_DRAW_S = 0.1
+
+
+class JobsDialog(Dialog):
+    """All jobs of this session; closing it stops none."""
+
+    AUTO_FOCUS: ClassVar[str | None] = "#jobs-table"
+    BINDINGS: ClassVar = [
+        Binding("c,delete", "cancel", "Cancel job", tooltip="Stop the job under the cursor"),
+        Binding("x", "clear", "Clear finished", tooltip="Take finished jobs off the list"),
+    ]
+
+    def __init__(self, bridge: Bridge) -> None:
+        super().__init__()
+        self._bridge = bridge
+        self._shown: tuple[int, JobState] | None = None
+
+    def compose(self) -> ComposeResult:
+        """The list, and the job under the cursor."""
+        with Vertical(classes="dialog wide tall") as dialog:
+            dialog.border_title = "Jobs"
+            dialog.border_subtitle = "c cancels · x clears · esc leaves them running"
+            yield JobTable(id="jobs-table", hint="Nothing runs. Verify and extract work here.")
+            with Vertical(id="job"):
+                yield Static("", id="job-title", markup=False)
+                yield ProgressBar(id="bar", show_eta=False, total=1.0)
+                yield Static("", id="job-line", markup=False)
+                yield Static("", id="job-path", markup=False)
+                yield TextView(id="job-lines")
+
+    def on_mount(self) -> None:
+        """Draw ten times a second; the jobs themselves send nothing."""
+        self._draw()
+        table = self.query_one(JobTable)
+        table.action_cursor_to(0)
+        self.set_interval(_DRAW_S, self._draw)
+
+    def _draw(self) -> None:
+        table = self.query_one(JobTable)
+        table.now = self._bridge.services.now()
+        table.show(list(reversed(self._bridge.jobs)))
+        self._draw_job(table.current, table.now)
+
+    def _draw_job(self, job: Job | None, now: float) -> None:
+        self.query_one("#job").display = job is not None
+        if job is None:
+            return
+        state = (job.number, job.state)
+        if state != self._shown:
+            self._shown = state
+            self.query_one("#job-title", Static).update(plain(job.title))
+            self.query_one(TextView).show(plain_text(line) for line in job.lines)
+        done = 1.0 if job.state is JobState.DONE else job.progress.fraction
+        known = job.progress.bytes_total or job.progress.items_total
+        running = job.state is JobState.RUNNING
+        self.query_one(ProgressBar).update(
+            total=1.0 if known or not running else None, progress=done
+        )
+        self.query_one("#job-line", Static).update(plain(job_line(job, now)))
+        path = plain(job.progress.path) if running else ""
+        self.query_one("#job-path", Static).update(path)
+
+    @on(ColumnTable.Highlighted, "#jobs-table")
+    def job_highlighted(self) -> None:
+        """Show another job."""
+        table = self.query_one(JobTable)
+        self._draw_job(table.current, table.now)
+
+    def action_cancel(self) -> None:
+        """Stop the job."""
+        job = self.query_one(JobTable).current
+        if job is not None:
+            self._bridge.cancel(job)
+
+    def action_clear(self) -> None:
+        """Take finished jobs off the list."""
+        self._bridge.clear_jobs()
+        self._draw()
