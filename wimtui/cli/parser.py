@@ -104,9 +104,19 @@ def size(text: str) -> int:
     units = {"k": 10, "m": 20, "g": 30}
     number, unit = (text[:-1], text[-1].lower()) if text[-1:].isalpha() else (text, "")
     try:
-        return int(number) << units[unit] if unit else int(number)
+        nbytes = int(number) << units[unit] if unit else int(number)
     except (KeyError, ValueError):
-        raise argparse.ArgumentTypeError(f"{text!r} is no size such as 256M") from None
+        nbytes = -1
+    if not 0 <= nbytes < 1 << 63:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size such as 256M")
+    return nbytes
+
+
+def numeric_id(text: str) -> int:
+    """Parse a user or group number; the highest one means "none" to the kernel."""
+    if not (text.isascii() and text.isdecimal() and int(text) < (1 << 32) - 1):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of a user or group")
+    return int(text)
 
 
 def octal(text: str) -> int:
@@ -182,13 +192,14 @@ def add_mount_options(parser: argparse.ArgumentParser) -> None:
     add("--unix-data", action="store_true", help="show stored owners, modes and device nodes")
     add("--allow-other", action="store_true", help="let other users in")
     add("--ignore-case", action="store_true", help="find names whatever their case")
-    add("--uid", type=int, help="owner of all files (default: you)")
-    add("--gid", type=int, help="group of all files (default: yours)")
+    add("--uid", type=numeric_id, help="owner of all files (default: you)")
+    add("--gid", type=numeric_id, help="group of all files (default: yours)")
     add("--umask", type=octal, default=0, help="permission bits to take away (default 000)")
-    add("--cache-size", type=size, default=256 << 20, metavar="SIZE", help="decoded data to keep")
+    add("--cache-size", type=size, default=256 << 20, metavar="SIZE",
+        help="decoded data to keep in memory (default 256M)")  # fmt: skip
     add("-o", dest="fuse_options", action="append", default=[], metavar="OPT[,OPT...]",
-        help="FUSE options")  # fmt: skip
-    add("--log-file", metavar="FILE", help="where the daemon logs")
+        help="FUSE options, such as nosuid or nonempty; words of fstab are let pass")  # fmt: skip
+    add("--log-file", metavar="FILE", help="where the daemon logs (default: in the state folder)")
     add("--debug", action="store_true", help="stay in the foreground and print FUSE messages")
     add("-f", "--foreground", action="store_true", help="stay in the foreground")
     _json(parser)
@@ -203,7 +214,10 @@ def _add_unmount(commands: _Commands[Parser]) -> None:
     parser = _command(commands, "unmount", "unmount an image")
     parser.add_argument("directory", metavar="DIR")
     parser.add_argument(
-        "--force", "--lazy", action="store_true", help="unmount even while files are open"
+        "--force",
+        "--lazy",
+        action="store_true",
+        help="unmount even while files are open; whoever reads them gets errors",
     )
     parser.add_argument("--commit", action="store_true", help="no effect on a read-only mount")
     _json(parser)

@@ -167,7 +167,7 @@ def busy_error(mount_point: str) -> MountBusyError:
     return MountBusyError(
         "the mount is in use" + (f" by {', '.join(named)}" if named else ""),
         path=mount_point,
-        hint="end that use, or unmount lazily" if named else "unmount lazily to detach it anyway",
+        hint="end that use, or unmount with --force" if named else "--force unmounts it anyway",
     )
 
 

@@ -44,6 +44,8 @@ from wimtui.engine.fuse.session import FuseSession
 from wimtui.engine.fuse.threads import WorkerThreads
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from wimtui.control.handshake import Startup
     from wimtui.control.mount_request import MountRequest
 
@@ -51,6 +53,8 @@ log = logging.getLogger(__name__)
 
 FUSE_SUBTYPE = "wimtui"
 REGISTRY_INTERVAL_S = 10.0
+_END_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
 LAST_WORDS_S = 5.0
 """How long a daemon that ends waits for front ends to take its last messages."""
 
@@ -83,8 +87,11 @@ async def serve_mount(startup: Startup, request: MountRequest, log_path: Path | 
         undo.callback(threads.close)
         operations = WimOperations(image.view, threads)
         session = FuseSession(operations, mount_point, fuse_options)
+        # From before there is a mount: a signal that came in between would leave it dead.
+        signals = undo.enter_context(trio.open_signal_receiver(*_END_SIGNALS, signal.SIGHUP))
         session.open()
-        await MountLife(request, image, session, registry, queue, bulk).run(startup, log_path)
+        life = MountLife(request, image, session, registry, queue, bulk)
+        await life.run(startup, log_path, signals)
 
 
 def _fuse_options(request: MountRequest) -> tuple[bool, FuseOptions]:
@@ -93,7 +100,7 @@ def _fuse_options(request: MountRequest) -> tuple[bool, FuseOptions]:
     options = FuseOptions.parse([word for word in words if word != "nonempty"])
     if not options.read_only:
         raise UsageError(
-            "-o rw asks for a read-write mount", hint="wimtui mountrw makes one where it can"
+            "the mount is read-only", structure="-o rw", hint="leave it out"
         )
     return nonempty, replace(
         options,
@@ -124,13 +131,15 @@ class MountLife:
         self._nursery: trio.Nursery | None = None
         self._unmount_requester: tuple[str, int] | None = None
 
-    async def run(self, startup: Startup, log_path: Path | None) -> None:
+    async def run(
+        self, startup: Startup, log_path: Path | None, signals: AsyncIterator[int]
+    ) -> None:
         """Serve until unmounted; on a crash the mount point stays dead rather than empty."""
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             nursery.start_soon(self._announce, startup, log_path)
             nursery.start_soon(self._server.serve)
-            nursery.start_soon(self._obey_signals)
+            nursery.start_soon(self._obey_signals, signals)
             nursery.start_soon(self._keep_registered)
             end = await self._session.serve()
             log.info("%s: %s", self._request.mount_point, end.value)
@@ -149,11 +158,9 @@ class MountLife:
         startup.ready(self._request.mount_id, log_path)
         log.info("%s: image %d mounted", self._request.mount_point, self._image.index)
 
-    async def _obey_signals(self) -> None:
-        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
-            async for number in signals:
-                if number == signal.SIGHUP:
-                    continue
+    async def _obey_signals(self, signals: AsyncIterator[int]) -> None:
+        async for number in signals:
+            if number in _END_SIGNALS:
                 log.info("signal %d: unmounting", number)
                 self._session.terminate()
 
@@ -222,6 +229,9 @@ class MountLife:
         where = self._mount_point_now()
         try:
             await trio.to_thread.run_sync(lambda: unmount_kernel(where, lazy=lazy))
+            if lazy:
+                # The kernel keeps a detached mount, and us, until its last user lets go.
+                self._session.terminate()
         except NotAMountError:
             self._session.terminate()
         except (ControlError, WimError, OSError) as error:
