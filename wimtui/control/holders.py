@@ -2,10 +2,29 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SHELL_VARIABLE = "WIMTUI_MOUNT"
+"""Environment variable of the shells that the app starts, naming the mount."""
 
 _FOLDER_LINKS = (("cwd", "its folder"), ("root", "its root"), ("exe", "its program"))
+_MODES = {os.O_RDONLY: "reading", os.O_WRONLY: "writing", os.O_RDWR: "reading and writing"}
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """One thing of a mount that a process holds."""
+
+    what: str
+    """In words."""
+    path: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,14 +34,20 @@ class Holder:
     Attributes:
         pid: The process.
         command: Its name.
-        use: What it holds, in words.
-        path: Where.
+        use: The first thing that it holds, in words.
+        path: Where that is.
+        user: Whose process it is.
+        uses: Everything that it holds.
+        is_shell: Whether the app started it as a shell in the mount.
     """
 
     pid: int
     command: str
     use: str
     path: str
+    user: str = ""
+    uses: tuple[Use, ...] = ()
+    is_shell: bool = False
 
 
 def find_holders(mount_point: str) -> tuple[Holder, ...]:
@@ -31,36 +56,68 @@ def find_holders(mount_point: str) -> tuple[Holder, ...]:
     Links in /proc are read and never followed, so a mount that hangs does no harm. The processes of
     other users show to root alone.
     """
-    found = (_find_use(child, mount_point) for child in Path("/proc").iterdir())
+    found = (_find_holder(child, mount_point) for child in Path("/proc").iterdir())
     return tuple(sorted((one for one in found if one is not None), key=lambda one: one.pid))
 
 
-def _find_use(process: Path, mount_point: str) -> Holder | None:
+def _find_holder(process: Path, mount_point: str) -> Holder | None:
     if not process.name.isdecimal():
         return None
     try:
-        use, path = _first_use(process, mount_point)
+        uses = tuple(dict.fromkeys(_uses(process, mount_point)))
         command = (process / "comm").read_text(encoding="utf-8", errors="replace").strip()
+        uid = process.stat().st_uid
     except OSError:
         return None
-    return Holder(int(process.name), command, use, path) if use else None
+    if not uses:
+        return None
+    is_shell = _is_our_shell(process, mount_point)
+    first = uses[0]
+    what = f"{first.what} (a shell started by wimtui)" if is_shell else first.what
+    return Holder(int(process.name), command, what, first.path, _user(uid), uses, is_shell)
 
 
-def _first_use(process: Path, mount_point: str) -> tuple[str, str]:
-    for name, use in _FOLDER_LINKS:
+def _uses(process: Path, mount_point: str) -> Iterator[Use]:
+    for name, what in _FOLDER_LINKS:
         path = _link(process / name)
         if _is_below(path, mount_point):
-            return use, path
+            yield Use(what, path)
     for descriptor in (process / "fd").iterdir():
         path = _link(descriptor)
         if _is_below(path, mount_point):
-            return "an open file", path
+            yield Use(f"a file open for {_mode(process, descriptor.name)}", path)
     # The sixth column of maps is a path.
     for line in (process / "maps").read_bytes().decode("utf-8", "surrogateescape").split("\n"):
         columns = line.split(maxsplit=5)
         if len(columns) > 5 and _is_below(columns[5], mount_point):
-            return "a mapped file", columns[5]
-    return "", ""
+            yield Use("a mapped file", columns[5])
+
+
+def _mode(process: Path, descriptor: str) -> str:
+    try:
+        text = (process / "fdinfo" / descriptor).read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return "reading"
+    for line in text.splitlines():
+        name, _, value = line.partition(":")
+        if name == "flags":
+            return _MODES.get(int(value, 8) & os.O_ACCMODE, "reading")
+    return "reading"
+
+
+def _is_our_shell(process: Path, mount_point: str) -> bool:
+    try:
+        variables = (process / "environ").read_bytes().split(b"\0")
+    except OSError:
+        return False
+    return os.fsencode(f"{SHELL_VARIABLE}={mount_point}") in variables
+
+
+def _user(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
 
 
 def _link(path: Path) -> str:
