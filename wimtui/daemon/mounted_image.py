@@ -52,7 +52,7 @@ class MountedImage:
         )
         try:
             index = archive.find_image(request.image)
-            view = ImageView(archive.image(index), archive.blobs, _view_options(request))
+            view = ImageView(archive.image(index), archive.blobs, view_options(request))
         except BaseException:
             archive.close()
             raise

@@ -85,8 +85,8 @@ class ReadOperations(pyfuse3.Operations):
         self.files: HandleTable[OpenFile] = HandleTable()
         self.directories: HandleTable[DirectoryHandle] = HandleTable()
         self.on_init: Callable[[], None] | None = None
-        self._timeout_seconds = timeout_seconds
-        self._has_xattrs = has_xattrs
+        self.timeout_seconds = timeout_seconds
+        self.has_xattrs = has_xattrs
         self._lookup_counts = lookup_counts
         self._absent = negative_entry(timeout_seconds)
 
@@ -97,7 +97,10 @@ class ReadOperations(pyfuse3.Operations):
 
     def entry(self, ino: Ino) -> EntryAttributes:
         """Return the attributes of a node in pyfuse3's form."""
-        return entry_attributes(self.tree.attributes(ino), self._timeout_seconds)
+        return entry_attributes(self.tree.attributes(ino), self.timeout_seconds)
+
+    def interrupt(self) -> None:
+        """End what would keep requests waiting for long: the mount ends."""
 
     def close(self) -> None:
         """Close the files that the kernel left open when the mount ended."""
@@ -233,7 +236,7 @@ class ReadOperations(pyfuse3.Operations):
         is most of what ``ls -l`` asks for, take 1.0 us instead of 0.6.
         """
         self.activity.requests["getxattr"] += 1
-        if not self._has_xattrs:
+        if not self.has_xattrs:
             raise _NOT_IMPLEMENTED.fresh()
         if name.startswith(_KERNEL_XATTRS):
             raise _NO_DATA.fresh()
@@ -246,6 +249,6 @@ class ReadOperations(pyfuse3.Operations):
 
     @inline
     def listxattr(self, inode: int, ctx: RequestContext) -> Sequence[bytes]:
-        if not self._has_xattrs:
+        if not self.has_xattrs:
             raise _NOT_IMPLEMENTED.fresh()
         return self.tree.list_xattrs(Ino(inode))

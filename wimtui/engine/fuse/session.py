@@ -97,8 +97,7 @@ class FuseSession:
         """Answer the kernel until somebody unmounts or ``terminate`` is called."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._meet_kernel)
-            with self.loop.installed():
-                await pyfuse3.main()
+            await self._answer()
             nursery.cancel_scope.cancel()
         if self._terminated:
             return SessionEnd.TERMINATED
@@ -107,9 +106,15 @@ class FuseSession:
             return SessionEnd.ABORTED
         return SessionEnd.UNMOUNTED
 
+    async def _answer(self) -> None:
+        """Answer the kernel's requests to the end."""
+        with self.loop.installed():
+            await pyfuse3.main()
+
     def terminate(self) -> None:
         """End ``serve`` from the trio thread; requests under way are answered first."""
         self._terminated = True
+        self.operations.interrupt()
         pyfuse3.terminate()
 
     def close(self, *, unmount: bool) -> None:

@@ -19,8 +19,8 @@ Ts = TypeVarTuple("Ts")
 class _Job(NamedTuple):
     function: Callable[..., Any]
     arguments: tuple[Any, ...]
-    task: trio.lowlevel.Task
-    token: trio.lowlevel.TrioToken
+    task: trio.lowlevel.Task | None
+    token: trio.lowlevel.TrioToken | None
 
 
 class WorkerThreads:
@@ -59,6 +59,15 @@ class WorkerThreads:
             self.pending -= 1
         return result
 
+    def start(self, function: Callable[[*Ts], object], *arguments: *Ts) -> None:
+        """Call a function in one of the threads; nobody waits, and it raises nothing.
+
+        From any one thread, but not from several at the same moment as the first job.
+        """
+        if not self._threads:
+            self._start()
+        self._jobs.put(_Job(function, arguments, None, None))
+
     def close(self) -> None:
         """Let the threads finish the jobs they have and end. Waits for them."""
         self._closed = True
@@ -78,6 +87,10 @@ class WorkerThreads:
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
+            if job.task is None or job.token is None:
+                job.function(*job.arguments)
+                del job
+                continue
             answer = outcome.capture(job.function, *job.arguments)
             try:
                 job.token.run_sync_soon(trio.lowlevel.reschedule, job.task, answer)

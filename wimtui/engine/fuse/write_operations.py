@@ -107,6 +107,10 @@ class WriteOperations(ReadOperations):
             entry.entry_timeout = 0
         return entry
 
+    def interrupt(self) -> None:
+        """Stop copies."""
+        self.copy_ups.cancel_all()
+
     def close(self) -> None:
         """Close what the kernel left open, and let go of what it knew, as it forgets nothing."""
         super().close()
