@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sys
 from contextlib import contextmanager
 from enum import IntEnum
@@ -89,9 +90,17 @@ _BY_ERRNO = {
 }
 
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+
+
+def shown(text: str) -> str:
+    """Return text without control characters: a name in a WIM must not command a terminal."""
+    return _CONTROL.sub(lambda match: ascii(match[0])[1:-1], text)
+
+
 def say(message: str) -> None:
     """Write one line to standard error."""
-    print(f"wimtui: {message}", file=sys.stderr)
+    print(f"wimtui: {shown(message)}", file=sys.stderr)
 
 
 def exit_code(error: BaseException) -> int:
@@ -108,7 +117,7 @@ def describe(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         where = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
         return where + error.strerror
-    return " ".join(str(error).split("\n"))
+    return str(error)
 
 
 @contextmanager

@@ -12,6 +12,8 @@ from uuid import UUID
 
 import humanize
 
+from wimtui.cli.diagnostics import shown
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
 def line(text: str = "") -> None:
     """Write one line; names that are no Unicode go out as the bytes they came from."""
+    if sys.stdout.isatty():
+        text = "\n".join(map(shown, text.split("\n")))
     sys.stdout.write(text + "\n")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from wimtui import __version__
@@ -31,6 +32,9 @@ def with_command(arguments: Sequence[str]) -> list[str]:
     """Put ``app`` before arguments that start with no command: WIMs, or nothing at all."""
     first = next(iter(arguments), "")
     if first in COMMANDS or first in COMMANDS_BY_ALIAS or first in {"-h", "--help", "--version"}:
+        return list(arguments)
+    # A bare word that is no file is a command mistyped.
+    if first.isalpha() and not Path(first).exists():
         return list(arguments)
     return ["app", *arguments]
 
@@ -173,8 +177,14 @@ def _add_cat(commands: _Commands[Parser]) -> None:
 
 def _add_mount(commands: _Commands[Parser]) -> None:
     parser = _command(commands, "mount", "mount an image read-only")
+    parser.usage = "wimtui mount [OPTION...] WIM [IMAGE] DIR"
     parser.add_argument("wim", metavar="WIM")
-    parser.add_argument("where", nargs="+", metavar="[IMAGE] DIR")
+    parser.add_argument(
+        "where",
+        nargs="+",
+        metavar="[IMAGE] DIR",
+        help="1-based index or name, needed if there are several; and an empty folder",
+    )
     add_mount_options(parser)
 
 

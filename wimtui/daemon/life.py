@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from wimtui import paths
 from wimtui.control.bulk import BulkFolder
 from wimtui.control.errors import ControlError, MountBusyError, NotAMountError
 from wimtui.control.mountinfo import MountTable
@@ -68,8 +69,8 @@ async def serve_mount(startup: Startup, request: MountRequest, log_path: Path | 
     """
     nonempty, fuse_options = _fuse_options(request)
     mount_point = Path(request.mount_point)
-    if not nonempty:
-        check_mount_point(mount_point)
+    own = [paths.runtime_dir(), *([] if log_path is None else [log_path])]
+    check_mount_point(mount_point, may_hide_files=nonempty, own=own)
     with ExitStack() as undo:
         image = undo.enter_context(MountedImage.open(request, startup.progress))
         entry = replace(
@@ -99,9 +100,7 @@ def _fuse_options(request: MountRequest) -> tuple[bool, FuseOptions]:
     nonempty = "nonempty" in words
     options = FuseOptions.parse([word for word in words if word != "nonempty"])
     if not options.read_only:
-        raise UsageError(
-            "the mount is read-only", structure="-o rw", hint="leave it out"
-        )
+        raise UsageError("the mount is read-only", structure="-o rw", hint="leave it out")
     return nonempty, replace(
         options,
         allow_other=options.allow_other or request.allow_other,

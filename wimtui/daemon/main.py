@@ -6,6 +6,7 @@ import gc
 import logging
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import trio
 
@@ -14,7 +15,7 @@ from wimtui.control.errors import ControlError
 from wimtui.control.handshake import Startup
 from wimtui.control.mount_request import MountRequest
 from wimtui.daemon.life import serve_mount
-from wimtui.engine.errors import WimError
+from wimtui.engine.errors import WimError, WriteFailedError
 
 log = logging.getLogger(__name__)
 
@@ -29,21 +30,29 @@ def main() -> None:
         gc.freeze()
         trio.run(serve_mount, startup, request, log_path)
     except (WimError, ControlError) as error:
-        log.error("%s", error)
-        startup.failed(error.code, str(error), name=type(error).__name__)
-        sys.exit(error.code)
+        _fail(startup, error.code, error)
     except OSError as error:
-        log.error("%s", error)
-        startup.failed(100, str(error), name="OSError")
-        sys.exit(100)
+        _fail(startup, 100, error)
     except BaseException:
         log.exception("the daemon crashed")
         raise
 
 
+def _fail(startup: Startup, code: int, error: Exception) -> NoReturn:
+    if not startup.foreground:
+        log.error("%s", error)
+    startup.failed(code, str(error), name=type(error).__name__)
+    sys.exit(code)
+
+
 def _set_up_logging(request: MountRequest, *, foreground: bool) -> Path | None:
     level = logging.DEBUG if request.debug else logging.INFO
     log_file = Path(request.log_file) if request.log_file else None
-    return logs.set_up_daemon(
+    made = logs.set_up_daemon(
         request.mount_id, level=level, log_file=log_file, foreground=foreground
     )
+    if made is None and log_file is not None:
+        raise WriteFailedError(
+            "the log file cannot be written", path=log_file, hint="name another with --log-file"
+        )
+    return made

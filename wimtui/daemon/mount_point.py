@@ -9,6 +9,7 @@ from wimtui.control.mountinfo import MountTable
 from wimtui.engine.errors import WimError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 
@@ -18,12 +19,29 @@ class MountPointError(WimError):
     code = 107
 
 
-def check_mount_point(path: Path) -> None:
+def check_mount_point(path: Path, *, may_hide_files: bool, own: Iterable[Path]) -> None:
     """Refuse what would hide something or cannot work.
+
+    Args:
+        path: The mount point.
+        may_hide_files: Whether it need not be empty.
+        own: What the daemon itself works with, and would have to ask itself for.
 
     Raises:
         MountPointError: Missing, no directory, not empty, or a mount point already.
     """
+    for inside in own:
+        if inside.resolve().is_relative_to(path):
+            raise MountPointError(
+                f"the mount would cover {inside}, which wimtui needs",
+                path=path,
+                hint="choose another folder",
+            )
+    if not may_hide_files:
+        _check_free(path)
+
+
+def _check_free(path: Path) -> None:
     mount = MountTable.read().at(str(path))
     if mount is not None:
         raise MountPointError(

@@ -130,6 +130,8 @@ def new_request(wim: str, mount_point: str, **options: Any) -> MountRequest:
         gid=os.getgid(),
     )
     given = {name: value for name, value in options.items() if value is not None}
+    if log_file := given.get("log_file"):
+        given["log_file"] = str(Path(log_file).absolute())
     if references := given.get("references"):
         given["references"] = tuple(str(Path(pattern).absolute()) for pattern in references)
     return replace(request, **given)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wimtui.cli import output
+from wimtui.cli.diagnostics import shown
 from wimtui.service import mounts
 
 if TYPE_CHECKING:
@@ -22,11 +23,11 @@ def run(arguments: Namespace) -> int:
         return 0
     rows = [
         [
-            mount.mount_point,
+            shown(mount.mount_point),
             mount.status.value,
             mount.mode,
-            f"{Path(mount.wim_path).name} [{mount.image_index or '?'}]",
-            mount.image_name,
+            f"{shown(Path(mount.wim_path).name)} [{mount.image_index or '?'}]",
+            shown(mount.image_name),
             str(mount.pid) if mount.alive else "-",
             mount.detail,
         ]
