@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path  # noqa: TC003  # dataclass fields
 from typing import Any
 
+from tests.container.builder import WimBuilder
 from wimtui.engine.archive import Archive, ArchiveOptions
 from wimtui.engine.codecs.base import CodecId
 from wimtui.engine.image.attributes import FileAttribute
@@ -19,8 +20,6 @@ from wimtui.engine.staging.options import OverlayOptions
 from wimtui.engine.staging.overlay import Overlay
 from wimtui.engine.staging.store import StagingStore
 from wimtui.engine.tree import ROOT_INO, Creator, Ino
-
-from tests.container.builder import WimBuilder
 
 TICKS = 132_000_000_000_000_000
 """A time in 2019."""
@@ -67,12 +66,11 @@ class ImageBuilder:
             self.folders[path] = node
         return self.folders[path]
 
-    def file(self, path: bytes, data: bytes = b"", **fields: Any) -> DentryNode:
+    def file(self, path: bytes, data: bytes = b"", **more: Any) -> DentryNode:
         parent, _, name = path.rpartition(b"/")
-        fields = {"attributes": FileAttribute.ARCHIVE, "content_sha1": self.blob(data)} | fields
-        node = DentryNode(
-            name, creation_time=TICKS, access_time=TICKS, write_time=TICKS, **fields
-        )
+        known = {"attributes": FileAttribute.ARCHIVE, "content_sha1": self.blob(data)}
+        fields: dict[str, Any] = {**known, **more}
+        node = DentryNode(name, creation_time=TICKS, access_time=TICKS, write_time=TICKS, **fields)
         self.folder(parent or b"/").children.append(node)
         return node
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from wimtui.engine.image.attributes import FileAttribute
 from wimtui.engine.image.blobs import ZERO_SHA1
 from wimtui.engine.image.details import file_streams
 from wimtui.engine.image.named_streams import named_streams
@@ -170,11 +169,6 @@ class BaseImage:
     def blob_size(self, sha1: bytes) -> int:
         """Return the bytes of a blob; a missing one has none."""
         return 0 if sha1 == ZERO_SHA1 else self.blobs.size(sha1) or 0
-
-    def refuses_data(self, node: NodeId) -> bool:
-        """Whether a node is encrypted or an opaque reparse point."""
-        special = FileAttribute.ENCRYPTED | FileAttribute.REPARSE_POINT
-        return bool(self.attributes(node) & special)
 
     def size(self, node: NodeId) -> int:
         """Return the size that stat shows."""

@@ -15,7 +15,7 @@ from wimtui.engine.errors import (
     NotSupportedNodeError,
     StaleNodeError,
 )
-from wimtui.engine.image.attributes import FileAttribute, is_plain_directory
+from wimtui.engine.image.attributes import is_plain_directory
 from wimtui.engine.image.names import collation_key, text_from_wtf8, upcase
 from wimtui.engine.staging.edit import AS_BASE, Edit
 from wimtui.engine.staging.node import FIRST_NEW_ID, Entry
@@ -274,10 +274,9 @@ class Layer:
         """Return how many names more or fewer a node has than in the image."""
         return self._links.get(number, 0)
 
-    def refuses_data(self, number: NodeId) -> bool:
-        """Whether a node is encrypted or a reparse point, whose data nothing here may change."""
-        special = FileAttribute.ENCRYPTED | FileAttribute.REPARSE_POINT
-        return bool(self.attribute_bits(number) & special)
+    def link_changes(self) -> dict[NodeId, int]:
+        """Return a copy of ``link_change`` for every node where it is not 0."""
+        return dict(self._links)
 
     # Names
 

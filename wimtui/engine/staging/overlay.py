@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from wimtui.engine.errors import (
     InvalidNameError,
+    LockedError,
     NodeExistsError,
     NodeNotFoundError,
     NotADirectoryNodeError,
@@ -24,6 +25,7 @@ from wimtui.engine.staging.names import check_stream_name
 from wimtui.engine.staging.node import StagedFile, StagedStream
 from wimtui.engine.staging.node_changes import NodeChanges
 from wimtui.engine.staging.rename import Rename
+from wimtui.engine.staging.snapshot import Snapshot
 from wimtui.engine.staging.stats import Stats
 from wimtui.engine.staging.xattrs import Xattrs, find_named
 from wimtui.engine.tree import Ino, XattrMode
@@ -86,6 +88,7 @@ class Overlay:
         self._has_stream_names = self.options.view.streams is StreamsInterface.WINDOWS
         self.numbering: Numbering | None = None
         """What inode numbers stand for, once the image was replaced."""
+        self._snapshot: Snapshot | None = None
 
     def close(self) -> None:
         """Close the store; what is staged stays."""
@@ -282,6 +285,32 @@ class Overlay:
     def sync(self, ino: Ino, *, data_only: bool) -> None:
         """Return when a node would survive a power cut. Blocks. Raises OSError."""
         self.contents.sync(self.node_id(ino))
+
+    # Commits
+
+    def freeze(self) -> Snapshot:
+        """Return the tree of this moment, for a commit to read; to be released.
+
+        Raises:
+            LockedError: There is a snapshot already.
+        """
+        streams = self.contents.open_streams
+        with streams.gate.closed(), self.layer.lock:
+            if self._snapshot is not None:
+                raise LockedError("a commit is under way", path=self.store.folder)
+            self._snapshot = Snapshot(self.layer, self.contents.write_time, self._thaw)
+            streams.frozen = self._snapshot.frozen
+            return self._snapshot
+
+    def _thaw(self, snapshot: Snapshot) -> None:
+        """Let the files of a snapshot change again, and give up those that only it had."""
+        with self.layer.lock:
+            if self._snapshot is not snapshot:
+                return
+            self._snapshot = None
+            self.contents.open_streams.frozen = frozenset()
+            used = {n for node in self.layer.nodes.values() for n in node.staged_files()}
+            self.store.discard_files(snapshot.frozen - used)
 
     # file:stream
 
