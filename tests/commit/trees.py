@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from tests.image.raw_metadata import security_data
@@ -112,10 +113,10 @@ class TestTree:
         parent = self.find(folder)
         node = next(child for child in parent.children if child.name == name.encode())
         parent.children = [child for child in parent.children if child is not node]
-        if node.group_id:
-            rest = [each for each in self.walk() if each.group_id == node.group_id]
-            if len(rest) == 1:
-                rest[0].group_id = 0
+        links = Counter(each.group_id for each in self.walk())
+        for each in self.walk():
+            if links[each.group_id] == 1:
+                each.group_id = 0
         self.has_changes = True
         return node
 
