@@ -89,7 +89,8 @@ class MountedImage:
         self.close()
 
 
-def _view_options(request: MountRequest) -> ViewOptions:
+def view_options(request: MountRequest) -> ViewOptions:
+    """Return how a request wants its image shown."""
     return ViewOptions(
         uid=request.uid,
         gid=request.gid,
