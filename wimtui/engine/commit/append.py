@@ -16,7 +16,7 @@ from wimtui.engine.commit.chunk_pool import ChunkPool
 from wimtui.engine.commit.disk import reported
 from wimtui.engine.commit.finish import OldIntegrity, TableWriter, end_of_tables
 from wimtui.engine.commit.lock import WimLock
-from wimtui.engine.commit.options import WriteResult
+from wimtui.engine.commit.options import UpcomingFile, WriteResult
 from wimtui.engine.commit.output import Output
 from wimtui.engine.commit.precondition import check_unchanged, flags_bytes
 from wimtui.engine.commit.resource_writer import ResourceWriter
@@ -154,6 +154,11 @@ class Appender:
             blobs = {blob.sha1 for blob in self._plan.new_blobs}
             verify_written(self._path, header, tables, blobs, written, self._reporter)
             self._reporter.begin(Phase.SYNC)
+            if self._options.on_ready is not None:
+                place = tables.blob_table
+                rows = os.pread(fd, place.size_in_wim, place.offset_in_wim)
+                upcoming = UpcomingFile(self._path, output.position, header.pack(), rows)
+                self._options.on_ready(upcoming)
         except BaseException:
             self._roll_back(fd)
             raise

@@ -46,6 +46,17 @@ def now_ticks() -> int:
 
 
 @dataclass(frozen=True, slots=True)
+class UpcomingFile:
+    """What the file will be in a moment: everything but its header or name is on the disk."""
+
+    path: str
+    """What it will be named."""
+    size: int
+    header: bytes
+    blob_table: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class WriteOptions:
     """How to write; the defaults append, compressed as the file is."""
 
@@ -69,6 +80,11 @@ class WriteOptions:
     worker_count: int | None = None
     progress: ProgressSink | None = None
     cancel: CancelToken | None = None
+    on_ready: Callable[[UpcomingFile], None] | None = None
+    """Called once, between the last data and the header or rename that lets it count.
+
+    What it raises stops the write, and the file is as before.
+    """
     disk: Disk = field(default_factory=Disk)
     clock: Callable[[], int] = now_ticks
     """Returns the time in ticks."""

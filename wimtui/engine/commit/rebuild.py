@@ -22,7 +22,7 @@ from wimtui.engine.commit.chunk_pool import ChunkPool
 from wimtui.engine.commit.disk import reported
 from wimtui.engine.commit.finish import TableWriter
 from wimtui.engine.commit.lock import WimLock
-from wimtui.engine.commit.options import DEFAULT_CHUNK_SIZES, WriteResult
+from wimtui.engine.commit.options import DEFAULT_CHUNK_SIZES, UpcomingFile, WriteResult
 from wimtui.engine.commit.output import Output
 from wimtui.engine.commit.precondition import check_unchanged
 from wimtui.engine.commit.replace_file import TemporaryFile, remove_abandoned
@@ -215,6 +215,9 @@ class Rebuilder:
         verify_written(
             temporary.path, header, tables, body.written, body.encoded_images, self._reporter
         )
+        if self._options.on_ready is not None:
+            upcoming = UpcomingFile(self._target, output.position, header.pack(), rows)
+            self._options.on_ready(upcoming)
         return output.position
 
     def _write_data(self, body: _Body) -> None:
