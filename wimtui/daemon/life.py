@@ -1,25 +1,21 @@
-"""One mount: from an open WIM to a served file system to an end that leaves nothing behind."""
+"""One mount while it is served, up to an end that leaves nothing behind but what is staged."""
 
 from __future__ import annotations
 
 import logging
 import os
 import signal
-from contextlib import ExitStack
-from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import trio
 
-from wimtui import paths
-from wimtui.control.bulk import BulkFolder
 from wimtui.control.errors import ControlError, MountBusyError, NotAMountError
 from wimtui.control.mountinfo import MountTable
 from wimtui.control.protocol import (
     Cancel,
     Commit,
     DaemonState,
+    Disposition,
     EndedEvent,
     ErrorReply,
     Extension,
@@ -32,82 +28,33 @@ from wimtui.control.protocol import (
     StatusReply,
     Unmount,
 )
-from wimtui.control.registry_entry import RegistryEntry, RegistryFile
-from wimtui.control.transport import ReceiveQueue
 from wimtui.control.unmount import unmount_kernel
-from wimtui.daemon.mount_point import check_mount_point
-from wimtui.daemon.mounted_image import MountedImage
 from wimtui.daemon.server import RequestServer
 from wimtui.engine.errors import UsageError, WimError
-from wimtui.engine.fuse.operations import WimOperations
-from wimtui.engine.fuse.options import FuseOptions
-from wimtui.engine.fuse.session import FuseSession
-from wimtui.engine.fuse.threads import WorkerThreads
+from wimtui.engine.staging.changes import ChangeTotals
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
+    from wimtui.control.bulk import BulkFolder
     from wimtui.control.handshake import Startup
     from wimtui.control.mount_request import MountRequest
+    from wimtui.control.registry_entry import RegistryFile
+    from wimtui.control.transport import ReceiveQueue
+    from wimtui.daemon.changes import StagedChanges
+    from wimtui.daemon.mounted_image import MountedImage
+    from wimtui.engine.fuse.session import FuseSession
 
 log = logging.getLogger(__name__)
 
-FUSE_SUBTYPE = "wimtui"
 REGISTRY_INTERVAL_S = 10.0
-_END_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+END_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+_NOTHING = ChangeTotals(0, 0)
 
 LAST_WORDS_S = 5.0
 """How long a daemon that ends waits for front ends to take its last messages."""
-
-
-async def serve_mount(startup: Startup, request: MountRequest, log_path: Path | None) -> None:
-    """Open, mount, answer until unmounted, and take everything away again.
-
-    Raises:
-        WimError: The WIM, the image or the mount point cannot be used.
-        ControlError: The registry or the queues cannot be used.
-    """
-    nonempty, fuse_options = _fuse_options(request)
-    mount_point = Path(request.mount_point)
-    own = [paths.runtime_dir(), *([] if log_path is None else [log_path])]
-    check_mount_point(mount_point, may_hide_files=nonempty, own=own)
-    with ExitStack() as undo:
-        image = undo.enter_context(MountedImage.open(request, startup.progress))
-        entry = replace(
-            RegistryEntry.for_this_process(request.mount_id, request.wim_path, str(mount_point)),
-            image_index=image.index,
-            image_name=image.name,
-            options=request.to_options(),
-        )
-        registry = undo.enter_context(RegistryFile.create(entry))
-        undo.callback(registry.remove)
-        queue = undo.enter_context(ReceiveQueue.create(entry.queue_name))
-        bulk = BulkFolder(registry.bulk_folder)
-        undo.callback(bulk.close)
-        threads = WorkerThreads(max(2, os.cpu_count() or 1))
-        undo.callback(threads.close)
-        operations = WimOperations(image.view, threads)
-        session = FuseSession(operations, mount_point, fuse_options)
-        # From before there is a mount: a signal that came in between would leave it dead.
-        signals = undo.enter_context(trio.open_signal_receiver(*_END_SIGNALS, signal.SIGHUP))
-        session.open()
-        life = MountLife(request, image, session, registry, queue, bulk)
-        await life.run(startup, log_path, signals)
-
-
-def _fuse_options(request: MountRequest) -> tuple[bool, FuseOptions]:
-    words = [word for text in request.fuse_options for word in text.split(",")]
-    nonempty = "nonempty" in words
-    options = FuseOptions.parse([word for word in words if word != "nonempty"])
-    if not options.read_only:
-        raise UsageError("the mount is read-only", structure="-o rw", hint="leave it out")
-    return nonempty, replace(
-        options,
-        allow_other=options.allow_other or request.allow_other,
-        debug=options.debug or request.debug,
-        fsname=options.fsname or request.wim_path,
-        subtype=FUSE_SUBTYPE,
-    )
 
 
 class MountLife:
@@ -117,6 +64,7 @@ class MountLife:
         self,
         request: MountRequest,
         image: MountedImage,
+        changes: StagedChanges | None,
         session: FuseSession,
         registry: RegistryFile,
         queue: ReceiveQueue,
@@ -124,11 +72,14 @@ class MountLife:
     ) -> None:
         self._request = request
         self._image = image
+        self._changes = changes
         self._session = session
         self._registry = registry
+        self._bulk = bulk
         self._server = RequestServer(queue, bulk, request.mount_id, self._answer)
         self._nursery: trio.Nursery | None = None
         self._unmount_requester: tuple[str, int] | None = None
+        self._discards = False
 
     async def run(
         self, startup: Startup, log_path: Path | None, signals: AsyncIterator[int]
@@ -143,6 +94,7 @@ class MountLife:
             end = await self._session.serve()
             log.info("%s: %s", self._request.mount_point, end.value)
             self._session.close(unmount=True)
+            await self._end_staging()
             await self._say_goodbye()
             nursery.cancel_scope.cancel()
 
@@ -159,7 +111,7 @@ class MountLife:
 
     async def _obey_signals(self, signals: AsyncIterator[int]) -> None:
         async for number in signals:
-            if number in _END_SIGNALS:
+            if number in END_SIGNALS:
                 log.info("signal %d: unmounting", number)
                 self._session.terminate()
 
@@ -177,46 +129,75 @@ class MountLife:
         ended = EndedEvent(operation="unmount", outcome=Outcome.DONE)
         self._server.broadcast(ended, requester=requester, request_id=request_id)
         await self._server.drain(LAST_WORDS_S)
-        self._registry.remove()
+
+    async def _end_staging(self) -> None:
+        """Close what is staged. Whoever unmounted without asking us discards nothing."""
+        if self._changes is None:
+            return
+        staging = self._changes.staging
+        await trio.to_thread.run_sync(lambda: staging.end(discard=self._discards))
+        if staging.is_left:
+            self._registry.update(state=DaemonState.DETACHED)
+            log.info("%s: what is staged stays in %s", self._request.mount_point, staging.folder)
 
     async def _answer(self, request: Request, server: RequestServer) -> Reply:
         match request:
             case Status():
-                return self._status()
+                return await self._status()
             case Unmount():
-                return self._begin_unmount(request, server)
+                return await self._begin_unmount(request, server)
             case Commit():
-                raise UsageError("the mount is read-only: there is nothing to commit")
+                raise self._no_commit()
             case Cancel():
                 return OkReply()
-            case Extension(name=name):
+            case Extension(name=name, data=data):
+                if self._changes is not None and name in self._changes.REQUESTS:
+                    return await self._changes.answer(name, data, self._bulk)
                 return ErrorReply(code=106, text=f"unknown request {name!r}", name="version")
         return ErrorReply(code=106, text=f"unknown request {request.TYPE!r}", name="version")
 
-    def _status(self) -> StatusReply:
+    def _no_commit(self) -> UsageError:
+        if self._changes is None:
+            return UsageError("the mount is read-only: there is nothing to commit")
+        return UsageError("this daemon cannot commit", hint="update wimtui and mount again")
+
+    async def _status(self) -> StatusReply:
         activity = self._session.operations.activity
+        totals = _NOTHING if self._changes is None else await self._changes.totals()
         cache = self._image.cache_figures()
         return StatusReply(
             state=self._registry.entry.state,
             mount_id=self._request.mount_id,
+            mode="ro" if self._changes is None else "rw",
             image_index=self._image.index,
             image_name=self._image.name,
             wim_path=self._request.wim_path,
             mount_point=self._request.mount_point,
+            staging_path=self._registry.entry.staging_path,
+            changes=totals.count,
+            staged_nbytes=totals.staged_nbytes,
             open_handles=len(self._session.operations.files),
             data={
                 "pid": os.getpid(),
                 "started_at_ns": activity.started_at_ns,
                 "reads": activity.reads,
                 "bytes_read": activity.bytes_read,
+                "writes": activity.writes,
+                "bytes_written": activity.bytes_written,
                 "requests": sum(activity.requests.values()),
                 **cache,
             },
         )
 
-    def _begin_unmount(self, request: Unmount, server: RequestServer) -> Reply:
+    async def _begin_unmount(self, request: Unmount, server: RequestServer) -> Reply:
         if self._unmount_requester is not None:
             return ErrorReply(code=79, text="an unmount is under way already", name="busy")
+        if self._changes is not None:
+            if request.disposition is Disposition.COMMIT:
+                raise self._no_commit()
+            if request.disposition is Disposition.IF_CLEAN and await self._changes.is_dirty():
+                return ErrorReply(code=79, text="there are uncommitted changes", name="dirty")
+            self._discards = request.disposition is Disposition.DISCARD
         assert self._nursery is not None
         self._unmount_requester = server.requester, server.request_id
         self._nursery.start_soon(self._unmount, request.lazy)
@@ -236,6 +217,7 @@ class MountLife:
         except (ControlError, WimError, OSError) as error:
             requester, request_id = self._unmount_requester or ("", 0)
             self._unmount_requester = None
+            self._discards = False
             self._set_state(DaemonState.OK)
             code = error.code if isinstance(error, ControlError | WimError) else 100
             hint = error.hint or "" if isinstance(error, ControlError) else ""

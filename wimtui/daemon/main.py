@@ -14,7 +14,7 @@ from wimtui import logs
 from wimtui.control.errors import ControlError
 from wimtui.control.handshake import Startup
 from wimtui.control.mount_request import MountRequest
-from wimtui.daemon.life import serve_mount
+from wimtui.daemon.serve import serve_mount
 from wimtui.engine.errors import WimError, WriteFailedError
 
 log = logging.getLogger(__name__)

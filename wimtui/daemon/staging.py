@@ -6,7 +6,7 @@ import logging
 import os
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from wimtui.control import registry
 from wimtui.control.stagings import forget_staging, remember_staging
@@ -15,6 +15,7 @@ from wimtui.engine.commit.errors import ArchiveChangedError
 from wimtui.engine.commit.lock import WimLock
 from wimtui.engine.commit.precondition import check_writable
 from wimtui.engine.errors import LockedError, ReadOnlyWimError, UsageError
+from wimtui.engine.staging.changes import is_clean
 from wimtui.engine.staging.identity import IdentityMatch, WimIdentity
 from wimtui.engine.staging.options import OverlayOptions
 from wimtui.engine.staging.overlay import Overlay
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from wimtui.daemon.mounted_image import MountedImage
 
 log = logging.getLogger(__name__)
+
+OVERLAY_WORDS: Final = frozenset({"windows_names", "nosilent"})
+"""Words after ``-o`` that are for the overlay."""
 
 
 def take_lock(request: MountRequest) -> WimLock:
@@ -96,9 +100,7 @@ class Staging:
             folder = os.fspath(store.folder)
             remember_staging(folder)
             store.put_settings({"mount": request.to_options(), "options": options.to_json()})
-            overlay = Overlay(
-                image.archive.image(image.index), image.archive.blobs, store, options
-            )
+            overlay = Overlay(image.archive.image(image.index), image.archive.blobs, store, options)
             undo.pop_all()
         return cls(image, lock, overlay)
 
@@ -110,7 +112,7 @@ class Staging:
     @property
     def is_dirty(self) -> bool:
         """Whether anything is staged."""
-        return self.overlay.has_changes
+        return not is_clean(self.overlay)
 
     @property
     def is_left(self) -> bool:

@@ -28,7 +28,7 @@ from wimtui.engine.tree import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from pyfuse3 import EntryAttributes, RequestContext, SetattrFields
 
@@ -133,6 +133,12 @@ class WriteOperations(ReadOperations):
         self.activity.requests["forget"] += 1
         for ino in self._counts.forget((Ino(ino), lookups) for ino, lookups in inode_list):
             if not self.files.is_open(ino):
+                self._let_go(ino)
+
+    def let_go_unless_known(self, inos: Iterable[Ino]) -> None:
+        """Let go of nodes that lost their names by other ways than the kernel's."""
+        for ino in inos:
+            if ino not in self._counts and not self.files.is_open(ino):
                 self._let_go(ino)
 
     def _handed_out(self, ino: Ino) -> EntryAttributes:

@@ -1,0 +1,98 @@
+"""What front ends may ask and do about the staged changes of a living mount."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from typing import TYPE_CHECKING, ClassVar, Final
+
+import trio
+
+from wimtui.control.protocol import OkReply, Reply
+from wimtui.engine.fuse.invalidate import KernelCache
+from wimtui.engine.staging.changes import ChangeTotals, count_changes, list_changes
+from wimtui.engine.staging.diff import diff_changes
+from wimtui.engine.staging.reports import change_report
+from wimtui.engine.staging.restore import restore
+
+if TYPE_CHECKING:
+    from wimtui.control.bulk import BulkFolder
+    from wimtui.control.protocol import Data
+    from wimtui.daemon.staging import Staging
+    from wimtui.engine.fuse.write_operations import WriteOperations
+
+_LOOKING: Final = frozenset(
+    {
+        "lookup", "forget", "getattr", "access", "readlink", "statfs", "opendir", "readdir",
+        "releasedir", "read", "getxattr", "listxattr", "fsync", "fsyncdir", "flush",
+    }
+)  # fmt: skip
+"""Requests that change nothing."""
+
+_REST_FACTOR: Final = 10
+"""Counting changes takes at most a tenth of the time, however many there are."""
+
+
+class StagedChanges:
+    """The changes of one mount; asked from the trio thread, answered from others.
+
+    Attributes:
+        staging: What is staged.
+    """
+
+    REQUESTS: ClassVar = frozenset({"changes", "diff", "restore"})
+
+    def __init__(self, staging: Staging, operations: WriteOperations) -> None:
+        self.staging = staging
+        self._operations = operations
+        self._cache = KernelCache()
+        self._totals = ChangeTotals(0, 0)
+        self._counted_at = -1
+        self._next_count_s = 0.0
+
+    async def is_dirty(self) -> bool:
+        """Whether anything is staged, as of now."""
+        return await trio.to_thread.run_sync(lambda: self.staging.is_dirty)
+
+    async def totals(self) -> ChangeTotals:
+        """Return how much is staged; of a moment ago where counting takes long."""
+        requests = self._operations.activity.requests
+        changing = sum(count for name, count in requests.items() if name not in _LOOKING)
+        if changing != self._counted_at and time.monotonic() >= self._next_count_s:
+            began = time.monotonic()
+            overlay = self.staging.overlay
+            self._totals = await trio.to_thread.run_sync(count_changes, overlay)
+            self._counted_at = changing
+            now = time.monotonic()
+            self._next_count_s = now + _REST_FACTOR * (now - began)
+        return self._totals
+
+    async def answer(self, name: str, data: Data, bulk: BulkFolder) -> Reply:
+        """Answer a request; lists of any length are in the reply's bulk file.
+
+        Raises:
+            WimError: A path that is not there, or data that cannot be read.
+        """
+        path = os.fsencode(str(data.get("path", "/")))
+        overlay = self.staging.overlay
+        if name == "restore":
+            return await self._restore(path)
+        if name == "diff":
+            text = await trio.to_thread.run_sync(lambda: b"".join(diff_changes(overlay, path)))
+            return OkReply(bulk_path=bulk.store(text))
+        changes = await trio.to_thread.run_sync(list_changes, overlay)
+        listed = json.dumps([change_report(change) for change in changes]).encode("ascii")
+        return OkReply(bulk_path=bulk.store(listed), data={"count": len(changes)})
+
+    async def _restore(self, path: bytes) -> Reply:
+        """Undo changes, and have the kernel look again."""
+        overlay = self.staging.overlay
+        restored = await trio.to_thread.run_sync(restore, overlay, path)
+        self._counted_at = -1
+        for parent, name in restored.entries:
+            await self._cache.invalidate_entry(parent, name)
+        await self._cache.invalidate_inodes(restored.inodes)
+        # The kernel forgets what it knew; of what it never knew nobody else would tell.
+        self._operations.let_go_unless_known(restored.unlinked)
+        return OkReply(data={"inodes": len(restored.inodes), "names": len(restored.entries)})

@@ -1,0 +1,128 @@
+"""The making of a mount: open, lock, stage, register, mount; taken back where a step fails."""
+
+from __future__ import annotations
+
+import os
+import signal
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+from wimtui import paths
+from wimtui.control.bulk import BulkFolder
+from wimtui.control.protocol import DaemonState
+from wimtui.control.registry_entry import RegistryEntry, RegistryFile
+from wimtui.control.transport import ReceiveQueue
+from wimtui.daemon.changes import StagedChanges
+from wimtui.daemon.life import END_SIGNALS, MountLife
+from wimtui.daemon.mount_point import check_mount_point
+from wimtui.daemon.mounted_image import MountedImage
+from wimtui.daemon.staging import OVERLAY_WORDS, Staging, take_lock
+from wimtui.engine.errors import UsageError
+from wimtui.engine.fuse.operations import WimOperations
+from wimtui.engine.fuse.options import FuseOptions
+from wimtui.engine.fuse.read_session import ReadSession
+from wimtui.engine.fuse.session import FuseSession
+from wimtui.engine.fuse.threads import WorkerThreads
+from wimtui.engine.fuse.write_operations import WriteOperations
+from wimtui.engine.image.view import StreamsInterface
+
+if TYPE_CHECKING:
+    from wimtui.control.handshake import Startup
+    from wimtui.control.mount_request import MountRequest
+
+FUSE_SUBTYPE: Final = "wimtui"
+
+
+async def serve_mount(startup: Startup, request: MountRequest, log_path: Path | None) -> None:
+    """Open, mount, answer until unmounted, and take everything away again.
+
+    Raises:
+        WimError: The WIM, the image, the staging folder or the mount point cannot be used.
+        ControlError: The registry or the queues cannot be used.
+    """
+    nonempty, fuse_options = _fuse_options(request)
+    mount_point = Path(request.mount_point)
+    own = [paths.runtime_dir(), *([] if log_path is None else [log_path])]
+    check_mount_point(mount_point, may_hide_files=nonempty, own=own)
+    with ExitStack() as undo:
+        lock = undo.enter_context(take_lock(request)) if request.read_write else None
+        image = undo.enter_context(MountedImage.open(request, startup.progress))
+        staging = None
+        if lock is not None:
+            staging = undo.enter_context(Staging.open(request, image, lock))
+        registry = undo.enter_context(RegistryFile.create(_entry(request, image, staging)))
+        undo.callback(_leave, registry, staging)
+        queue = undo.enter_context(ReceiveQueue.create(registry.entry.queue_name))
+        bulk = BulkFolder(registry.bulk_folder)
+        undo.callback(bulk.close)
+        threads = WorkerThreads(max(2, os.cpu_count() or 1))
+        undo.callback(threads.close)
+        changes = None
+        if staging is None:
+            session: FuseSession = ReadSession(
+                WimOperations(image.view, threads), mount_point, fuse_options
+            )
+        else:
+            operations = _write_operations(request, staging, threads)
+            session = FuseSession(operations, mount_point, fuse_options)
+            changes = StagedChanges(staging, operations)
+        # From before there is a mount: a signal that came in between would leave it dead.
+        signals = undo.enter_context(trio.open_signal_receiver(*END_SIGNALS, signal.SIGHUP))
+        session.open()
+        life = MountLife(request, image, changes, session, registry, queue, bulk)
+        await life.run(startup, log_path, signals)
+
+
+def _entry(request: MountRequest, image: MountedImage, staging: Staging | None) -> RegistryEntry:
+    return replace(
+        RegistryEntry.for_this_process(request.mount_id, request.wim_path, request.mount_point),
+        image_index=image.index,
+        image_name=image.name,
+        mode="rw" if request.read_write else "ro",
+        options=request.to_options(),
+        staging_path="" if staging is None else staging.folder,
+    )
+
+
+def _write_operations(
+    request: MountRequest, staging: Staging, threads: WorkerThreads
+) -> WriteOperations:
+    has_aliases = request.ignore_case or request.streams == StreamsInterface.WINDOWS.value
+    return WriteOperations(staging.overlay, threads, has_aliases=has_aliases)
+
+
+def _leave(registry: RegistryFile, staging: Staging | None) -> None:
+    """Take the entry away, unless it tells of changes that are still there."""
+    begun = registry.entry.state is not DaemonState.STARTING
+    if begun and staging is not None and staging.is_left:
+        registry.close()
+    else:
+        registry.remove()
+
+
+def _fuse_options(request: MountRequest) -> tuple[bool, FuseOptions]:
+    words = [word for text in request.fuse_options for word in text.split(",")]
+    nonempty = "nonempty" in words
+    own = {"nonempty", *OVERLAY_WORDS} if request.read_write else {"nonempty"}
+    options = FuseOptions.parse(
+        [word for word in words if word not in own], read_only=not request.read_write
+    )
+    if request.read_write and options.read_only:
+        raise UsageError("the mount is read-write", structure="-o ro", hint="leave it out")
+    if not request.read_write and not options.read_only:
+        raise UsageError(
+            "the mount is read-only",
+            structure="-o rw",
+            hint="leave it out, or make a read-write one with wimtui mountrw",
+        )
+    return nonempty, replace(
+        options,
+        allow_other=options.allow_other or request.allow_other,
+        debug=options.debug or request.debug,
+        fsname=options.fsname or request.wim_path,
+        subtype=FUSE_SUBTYPE,
+    )
