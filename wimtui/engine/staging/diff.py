@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Final
 
 from wimtui.engine.errors import NodeNotFoundError, WimError
 from wimtui.engine.staging.changes import ChangedPart, ChangeKind, list_changes
-from wimtui.engine.staging.stream_pairs import changed_streams, find_base_path, find_path
+from wimtui.engine.staging.compared import changed_streams
+from wimtui.engine.staging.paths import find_base_path, find_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from wimtui.engine.staging.changes import Change
+    from wimtui.engine.staging.compared import StreamSide
     from wimtui.engine.staging.overlay import Overlay
-    from wimtui.engine.staging.stream_pairs import StreamSide
 
 MAX_TEXT_NBYTES: Final = 1 << 20
 """Text beyond this is compared like binary data: a line diff takes time by the square."""
