@@ -150,10 +150,7 @@ class BaseImage:
     def streams(self, node: NodeId) -> tuple[StagedStream, ...]:
         """Return a node's streams with their numbers."""
         dentry = self.dentry(node)
-        first = self.node_count + 1
-        numbers = {
-            stream.name: first + stream.row for stream in named_streams(self._columns, dentry)
-        }
+        numbers = self.named_stream_ids(node)
         return tuple(
             StagedStream(
                 stream.kind,
@@ -165,6 +162,14 @@ class BaseImage:
             )
             for stream in file_streams(self.metadata, dentry)
         )
+
+    def named_stream_ids(self, node: NodeId) -> dict[bytes, NodeId]:
+        """Return the numbers of a node's named streams by name."""
+        dentry = self.dentry(node)
+        if not self._columns.has_side(dentry):
+            return {}
+        first = self.node_count + 1
+        return {stream.name: first + stream.row for stream in named_streams(self._columns, dentry)}
 
     def blob_size(self, sha1: bytes) -> int:
         """Return the bytes of a blob; a missing one has none."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import stat
 import threading
 from typing import TYPE_CHECKING
 
 from wimtui.engine.errors import (
-    CancelledError,
     IsADirectoryNodeError,
     MissingBlobError,
     NotSupportedNodeError,
@@ -31,6 +31,8 @@ from wimtui.engine.timestamps import ns_to_ticks
 from wimtui.engine.tree import Ino
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from wimtui.engine.staging.layer import Layer
     from wimtui.engine.staging.node import NodeId, StreamSource
     from wimtui.engine.staging.open_streams import SharedStream
@@ -50,7 +52,7 @@ class Contents:
         self._layer = layer
         self._files = layer.store.files
         self.open_streams = OpenStreams(self._files)
-        self._copying: dict[NodeId, threading.Event] = {}
+        self._copying: dict[SharedStream, threading.Event] = {}
 
     # Looking
 
@@ -181,7 +183,7 @@ class Contents:
     def _before_write(self, shared: SharedStream) -> None:
         """Copy a file that a snapshot reads aside, and take set-id bits away."""
         if shared.number in self.open_streams.frozen:
-            self.copy_up(shared.id, None, CancelToken())
+            self._copy_up(shared, None, CancelToken())
         if self._layer.options.view.unix_data:
             owner = self._layer.stream_owners.get(shared.id, shared.id)
             node = self._layer.nodes.get(owner)
@@ -209,60 +211,71 @@ class Contents:
         size = self.source_size(source)
         return size if keep is None else min(size, keep)
 
+    @contextlib.contextmanager
+    def held(self, stream: NodeId) -> Iterator[SharedStream]:
+        """Hold a stream, so that what is found by ``id`` stays the same over a rebase."""
+        with self._layer.lock:
+            _, found = self.find(stream)
+            number = found.source.number if isinstance(found.source, StagedFile) else None
+            shared = self.open_streams.acquire(stream, number, for_writing=False)
+        try:
+            yield shared
+        finally:
+            self._close(shared, False)
+
     def copy_up(self, stream: NodeId, keep: int | None, cancel: CancelToken) -> None:
         """Bring a stream's data, or the first ``keep`` bytes, into a file that may be written.
 
         Raises CancelledError, OSError, WimError. Blocks.
         """
+        with self.held(stream) as shared:
+            self._copy_up(shared, keep, cancel)
+
+    def _copy_up(self, shared: SharedStream, keep: int | None, cancel: CancelToken) -> None:
         done = threading.Event()
         while True:
             with self._layer.lock:
-                if self.copy_up_size(stream, keep) == 0:
+                if self.copy_up_size(shared.id, keep) == 0:
                     return
-                other = self._copying.setdefault(stream, done)
+                other = self._copying.setdefault(shared, done)
             if other is done:
                 break
             while not other.wait(0.1):
                 cancel.check()
         try:
-            self._copy(stream, keep, cancel)
+            self._copy(shared, keep, cancel)
         finally:
             with self._layer.lock:
-                del self._copying[stream]
+                del self._copying[shared]
             done.set()
 
-    def _copy(self, stream: NodeId, keep: int | None, cancel: CancelToken) -> None:
-        node, found = self.find(stream)
-        self._refuse_changes(node, stream)
-        source = found.source
-        size = self.source_size(source)
+    def _copy(self, shared: SharedStream, keep: int | None, cancel: CancelToken) -> None:
+        with self._layer.lock:
+            node, found = self.find(shared.id)
+            self._refuse_changes(node, shared.id)
+            source = found.source
+            opened = self.open_source(source)
+            size = self.source_size(source)
         kept = size if keep is None else min(size, keep)
-        if isinstance(source, StagedFile):
-            number = self._files.clone(source.number, kept, cancel)
+        if isinstance(source, StagedFile) or opened is None:
+            number = self._files.clone(shared.number, kept, cancel)
         else:
-            number = self._fill(source, kept, cancel)
+            number = self._fill(opened, kept, cancel)
             # Cut short, it is no copy any more, and its time is that of this moment.
             self._files.mark(number, PRISTINE_NS if kept == size else TIMES_SET_NS)
-        with self._layer.lock:
-            try:
-                node, now_found = self.find(stream)
-            except StaleNodeError:
-                self._files.remove(number)
-                raise
-            if now_found.source != source:
-                # Somebody has put other data there meanwhile.
-                self._files.remove(number)
-                return
-            try:
-                self._publish(node, now_found, StagedFile(number))
-            except OSError:
-                self._files.remove(number)
-                raise
+        try:
+            with self._layer.lock:
+                node, latest = self.find(shared.id)
+                if latest.source == source:
+                    self._publish(node, latest, StagedFile(number))
+                    return
+        except (OSError, StaleNodeError):
+            self._files.remove(number)
+            raise
+        # Somebody has put other data there meanwhile.
+        self._files.remove(number)
 
-    def _fill(self, source: StreamSource, size: int, cancel: CancelToken) -> int:
-        opened = self.open_source(source)
-        if opened is None:
-            raise CancelledError("the stream was replaced")
+    def _fill(self, opened: OpenFile, size: int, cancel: CancelToken) -> int:
         try:
             return self._files.fill(opened.read, size, cancel)
         finally:
@@ -292,31 +305,38 @@ class Contents:
 
         Raises NotSupportedNodeError, IsADirectoryNodeError, OSError.
         """
+        with self.held(stream) as shared:
+            while True:
+                with self._layer.lock:
+                    if not size or self._copy_is_needless(shared.id, size):
+                        self._cut(shared.id, size)
+                        return
+                self._copy_up(shared, size, CancelToken())
+
+    def _copy_is_needless(self, stream: NodeId, size: int) -> bool:
+        """Whether a stream is in a file that may be written, or has that size already."""
+        _, found = self.find(stream)
+        if not isinstance(found.source, StagedFile) and size == self.source_size(found.source):
+            return True
+        return self.copy_up_size(stream, size) == 0
+
+    def _cut(self, stream: NodeId, size: int) -> None:
+        """Set the size of a stream of which nothing needs to be copied any more."""
         node, found = self.find(stream)
         self._refuse_changes(node, stream)
-        if not isinstance(found.source, StagedFile) and size == self.source_size(found.source):
-            with self._layer.lock:
-                edit = self._layer.edit()
-                node = self._layer.node(node.id)
-                edit.put(without_set_id(self.stamp(node, self._layer.now())))
-                self._layer.commit(edit)
+        source = found.source
+        if not isinstance(source, StagedFile) and size == self.source_size(source):
+            node = self._layer.node(node.id)
+            edit = self._layer.edit()
+            edit.put(without_set_id(self.stamp(node, self._layer.now())))
+            self._layer.commit(edit)
             return
-        while True:
-            if size:
-                self.copy_up(stream, size, CancelToken())
-            with self._layer.lock:
-                if size and self.copy_up_size(stream, size):
-                    # A snapshot was taken in between.
-                    continue
-                node, found = self.find(stream)
-                source = found.source
-                if not isinstance(source, StagedFile) or source.number in self.open_streams.frozen:
-                    # Nothing of it is kept, or it is empty.
-                    source = StagedFile(self._files.new_number())
-                    self._publish(node, found, source)
-                self._files.truncate(source.number, size)
-                self._clear_set_id(node.id)
-                return
+        if not isinstance(source, StagedFile) or source.number in self.open_streams.frozen:
+            # Nothing of it is kept, or it is empty.
+            source = StagedFile(self._files.new_number())
+            self._publish(node, found, source)
+        self._files.truncate(source.number, size)
+        self._clear_set_id(node.id)
 
     # Syncing
 

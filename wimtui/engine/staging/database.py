@@ -65,6 +65,7 @@ class Database:
         self.path = path
         self._connection = connection
         self._log_fd = -1
+        self._is_grouped = False
 
     @classmethod
     def create(cls, path: Path) -> Database:
@@ -161,17 +162,32 @@ class Database:
                 execute(_PUT_SETTING, (key, json.dumps(value)))
 
     @contextlib.contextmanager
+    def grouped(self) -> Iterator[None]:
+        """Have everything that the body writes come true together, or not at all."""
+        with self._transaction():
+            self._is_grouped = True
+            try:
+                yield
+            finally:
+                self._is_grouped = False
+
+    @contextlib.contextmanager
     def _transaction(self) -> Iterator[Any]:
         connection = self._connection
+        if self._is_grouped:
+            yield connection.execute
+            return
         try:
             connection.execute("BEGIN IMMEDIATE")
             yield connection.execute
             connection.execute("COMMIT")
-        except sqlite3.Error as error:
+        except BaseException as error:
             # SQLite has rolled back by itself where the disk is full.
             with contextlib.suppress(sqlite3.Error):
                 connection.execute("ROLLBACK")
-            raise _os_error(error, self.path) from error
+            if isinstance(error, sqlite3.Error):
+                raise _os_error(error, self.path) from error
+            raise
 
     def sync(self) -> None:
         """Return when what was written would survive a power cut.

@@ -142,6 +142,10 @@ class OpenStreams:
             os.close(descriptor)
         shared.number = number
 
+    def detach(self, stream: NodeId) -> None:
+        """Leave the handles of a stream with what they read; later ones share nothing with them."""
+        self._streams.pop(stream, None)
+
     def written(self) -> set[NodeId]:
         """Return the streams that are open for writing."""
         return {number for number, shared in self._streams.items() if shared.writers}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import stat
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVarTuple
 
 from wimtui.engine.errors import (
     InvalidNameError,
@@ -12,6 +12,7 @@ from wimtui.engine.errors import (
     NodeNotFoundError,
     NotADirectoryNodeError,
     NotSupportedNodeError,
+    WimError,
 )
 from wimtui.engine.image.attributes import FileAttribute
 from wimtui.engine.image.named_streams import StreamPath
@@ -31,6 +32,8 @@ from wimtui.engine.staging.xattrs import Xattrs, find_named
 from wimtui.engine.tree import Ino, XattrMode
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from wimtui.engine.image.blobs import Blobs
     from wimtui.engine.image.metadata import ImageMetadata
     from wimtui.engine.progress import CancelToken
@@ -47,6 +50,9 @@ if TYPE_CHECKING:
         RenameMode,
         WritableFile,
     )
+
+
+Ts = TypeVarTuple("Ts")
 
 
 class Overlay:
@@ -104,6 +110,19 @@ class Overlay:
         """Return the inode number of a node number."""
         return Ino(number if self.numbering is None else self.numbering.ino(number))
 
+    def _settled(self, answer: Callable[[NodeId, *Ts], bytes], ino: Ino, *arguments: *Ts) -> bytes:
+        """Answer about one node, again if all numbers have changed meanwhile."""
+        while True:
+            numbering = self.numbering
+            try:
+                answered = answer(self.node_id(ino), *arguments)
+            except WimError:
+                if self.numbering is numbering:
+                    raise
+                continue
+            if self.numbering is numbering:
+                return answered
+
     # tree.ReadTree
 
     def lookup(self, parent: Ino, name: bytes) -> Ino | None:
@@ -143,11 +162,12 @@ class Overlay:
 
     def read_link(self, ino: Ino) -> bytes:
         """Return the target of a link; may read the disk. Raises as ImageView.read_link."""
-        return self._stats.read_link(self.node_id(ino))
+        return self._settled(self._stats.read_link, ino)
 
     def open_file(self, ino: Ino) -> OpenFile:
         """Open a stream for reading. Raises as ImageView.open_file, OSError."""
-        return self.contents.open_for_reading(self.node_id(ino))
+        with self.layer.lock:
+            return self.contents.open_for_reading(self.node_id(ino))
 
     def list_xattrs(self, ino: Ino) -> list[bytes]:
         """Return ``user.`` names of the streams. Raises StreamsDisabledError."""
@@ -155,7 +175,7 @@ class Overlay:
 
     def get_xattr(self, ino: Ino, name: bytes) -> bytes:
         """Return a value; may read the disk. Raises as ImageView.get_xattr."""
-        return self._xattrs.get(self.node_id(ino), name)
+        return self._settled(self._xattrs.get, ino, name)
 
     def usage(self) -> FileSystemUsage:
         """Return the image's size, and what the staging disk has left."""

@@ -191,6 +191,17 @@ class Snapshot:
             return delta[name]
         return self.base.entry(directory, name) if directory < FIRST_NEW_ID else None
 
+    def is_hidden(self, dentry: int) -> bool:
+        """Whether Linux cannot hold the name of a dentry of the base image."""
+        return self.base.metadata.columns.is_hidden(dentry)
+
+    def named_stream_ids(self, number: NodeId) -> dict[bytes, NodeId]:
+        """Return the numbers of a node's named streams by name."""
+        node = self.nodes.get(number)
+        if node is None or node.streams is None:
+            return self.base.named_stream_ids(number)
+        return {stream.name: stream.id for stream in node.streams if stream.name}
+
     def walk(self) -> Iterator[tuple[NodeId, SnapshotName]]:
         """Yield (directory, name) of everything but the root, in pre-order."""
         pending: list[tuple[NodeId, SnapshotName]] = [

@@ -20,6 +20,7 @@ from wimtui.engine.staging.staged_files import StagedFiles, file_number, sync_fo
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from contextlib import AbstractContextManager
 
     from wimtui.engine.staging.edit import Edit
     from wimtui.engine.staging.node import Entry, NodeId, StagedNode
@@ -150,6 +151,14 @@ class StagingStore:
     def write(self, edit: Edit) -> None:
         """Write all or nothing of an edit. Raises OSError."""
         self._database.write(edit)
+
+    def grouped(self) -> AbstractContextManager[None]:
+        """Have everything that is written meanwhile come true together, or not at all."""
+        return self._database.grouped()
+
+    def reload(self) -> tuple[dict[NodeId, StagedNode], list[tuple[NodeId, bytes, Entry | None]]]:
+        """Return nodes and names as the database has them."""
+        return self._database.nodes(), list(self._database.entries())
 
     def replace_all(self, edit: Edit, identity: WimIdentity) -> None:
         """Replace all that is staged, after a commit made ``identity`` of the WIM."""
