@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from wimtui import __version__
+from wimtui.cli.edit_parser import EDIT_COMMANDS, add_edit_commands
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-COMMANDS = ("app", "info", "dir", "verify", "cat", "mount", "mounts", "unmount")
+COMMANDS = ("app", "info", "dir", "verify", "cat", "mount", "mounts", "unmount", *EDIT_COMMANDS)
 COMMANDS_BY_ALIAS = {"umount": "unmount", "list": "mounts"}
 
 USAGE_EXIT = 255
@@ -56,6 +57,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_mount(commands)
     _add_mounts(commands)
     _add_unmount(commands)
+    add_edit_commands(lambda name, text: _command(commands, name, text))
     return parser
 
 

@@ -25,8 +25,8 @@ class ImageProperties:
 
     name: str | None = None
     description: str | None = None
-    boot: bool = False
-    """Make it the bootable image."""
+    boot: bool | None = None
+    """True makes it the bootable image, False makes none bootable, None leaves that."""
     others: Mapping[str, str] = field(default_factory=dict)
     """By path, such as ``WINDOWS/EDITIONID``."""
 
@@ -130,7 +130,7 @@ def set_properties(
     """
     target = _unchanged(archive)
     _describe(target.xml, target.xml.images[index - 1], properties)
-    boot_index = index if properties.boot else target.boot_index
+    boot_index = _boot_index(target, index, properties)
     asked = options.integrity is not None or must_rebuild(archive, options)
     unchanged = target.xml.pack() == archive.wim.xml.pack() and boot_index == target.boot_index
     if unchanged and not asked and options.save_as is None:
@@ -138,13 +138,6 @@ def set_properties(
     return replace(
         write_archive(archive, replace(target, boot_index=boot_index), options), image_index=index
     )
-
-
-def clear_boot(archive: Archive, options: WriteOptions) -> WriteResult:
-    """Make no image bootable. Raises what ``write_archive`` does."""
-    if archive.wim.header.boot_index == 0:
-        return _nothing(archive)
-    return write_archive(archive, replace(_unchanged(archive), boot_index=0), options)
 
 
 def delete_image(
@@ -182,6 +175,12 @@ def _unchanged(archive: Archive) -> Target:
     return Target(images, wim.xml.copy(), wim.header.effective_boot_index)
 
 
+def _boot_index(target: Target, index: int, properties: ImageProperties) -> int:
+    if properties.boot is None:
+        return target.boot_index
+    return index if properties.boot else 0
+
+
 def _nothing(archive: Archive) -> WriteResult:
     size = archive.wim.file.size
     return WriteResult(archive.wim.path, False, old_size=size, new_size=size)
@@ -197,7 +196,7 @@ def _append(
 ) -> WriteResult:
     _describe(target.xml, element, properties)
     index = len(target.images) + 1
-    boot_index = index if properties.boot else target.boot_index
+    boot_index = _boot_index(target, index, properties)
     images = (*target.images, TreeImage(tree))
     target = replace(target, images=images, boot_index=boot_index)
     return replace(write_archive(archive, target, options), image_index=index)

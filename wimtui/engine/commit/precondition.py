@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from wimtui.engine.commit.errors import ArchiveChangedError
 from wimtui.engine.container.file_bytes import identity_now
 from wimtui.engine.container.flags import HeaderFlag
-from wimtui.engine.errors import ReadOnlyWimError, WimError
+from wimtui.engine.errors import ReadOnlyWimError, WimError, WriteFailedError
 
 if TYPE_CHECKING:
     from wimtui.engine.container.header import Header
@@ -31,7 +31,7 @@ def check_writable(wim: WimFile, *, ignore_readonly: bool = False) -> None:
         reason = f"it is part {header.part_number} of a split set of {header.total_parts}"
         hint = "join the parts with wimlib-imagex join first"
     elif header.flags & HeaderFlag.READONLY and not ignore_readonly:
-        reason, hint = "its header says READONLY", "clear it with wimtui set WIM --no-readonly"
+        reason, hint = "its header says READONLY", "write nevertheless with --ignore-readonly"
     elif not os.access(wim.path, os.W_OK):
         reason, hint = "no permission to write it", "check its owner and mode"
     if reason is not None:
@@ -41,9 +41,21 @@ def check_writable(wim: WimFile, *, ignore_readonly: bool = False) -> None:
 def check_folder_writable(path: str) -> None:
     """Refuse where no file can be made beside ``path``. Raises ReadOnlyWimError."""
     folder = Path(path).parent
+    if not folder.is_dir():
+        raise ReadOnlyWimError("its folder does not exist", path=path)
     if not os.access(folder, os.W_OK | os.X_OK):
         raise ReadOnlyWimError(
-            "a rebuild makes a new file beside it, and the folder is not writable", path=path
+            "a whole file is written beside it first, and the folder is not writable",
+            path=path,
+            hint="get write permission for the folder, or append instead of rebuilding",
+        )
+
+
+def check_absent(path: str) -> None:
+    """Refuse a path that exists. Raises WriteFailedError."""
+    if os.path.lexists(path):
+        raise WriteFailedError(
+            "the file exists", path=path, hint="choose another name, or remove it"
         )
 
 

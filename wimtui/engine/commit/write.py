@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING
 
 from wimtui.engine.commit.append import Appender
 from wimtui.engine.commit.plan import Planner
-from wimtui.engine.commit.precondition import check_folder_writable, check_writable
+from wimtui.engine.commit.precondition import (
+    check_absent,
+    check_folder_writable,
+    check_writable,
+)
 from wimtui.engine.commit.rebuild import Rebuilder
 from wimtui.engine.commit.reporter import Reporter
 
@@ -50,6 +54,7 @@ def write_archive(archive: Archive, target: Target, options: WriteOptions) -> Wr
     reporter = Reporter(options.progress, options.cancel)
     if options.save_as is not None:
         check_folder_writable(os.path.realpath(options.save_as))
+        check_absent(options.save_as)
         plan = Planner(archive, target, reporter).plan(options.clock())
         return Rebuilder(archive, plan, options, reporter, options.save_as).run()
     check_writable(archive.wim, ignore_readonly=options.ignore_readonly)
@@ -73,5 +78,6 @@ def write_new(path: str, target: Target, options: WriteOptions) -> WriteResult:
     """
     reporter = Reporter(options.progress, options.cancel)
     check_folder_writable(os.path.realpath(path))
+    check_absent(path)
     plan = Planner(None, target, reporter).plan(options.clock())
     return Rebuilder(None, plan, options, reporter, path).run()
