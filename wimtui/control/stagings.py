@@ -8,21 +8,66 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 import stat
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from wimtui import paths
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 DATABASE_NAME = "changes.db"
 """By this file a staging folder is known."""
 
+_NOTE_NAME = "mount.json"
 _FOLDER = "stagings"
 _INFIX = ".staging-"
+
+
+@dataclass(frozen=True, slots=True)
+class StagingNote:
+    """What a daemon writes into its staging folder for those who look at it without a daemon."""
+
+    request: Mapping[str, Any] = field(default_factory=dict)
+    """The mount request, for a remount."""
+    image_index: int = 0
+    image_name: str = ""
+    created: float = 0.0
+    """Seconds since 1970."""
+    changes: int | None = None
+    """Number of changes when the mount ended; None while it lasts, or if it was killed."""
+    staged_nbytes: int | None = None
+
+    @property
+    def mount_point(self) -> str:
+        """Where it was mounted."""
+        return str(self.request.get("mount_point", ""))
+
+    @property
+    def wim_path(self) -> str:
+        """Which WIM."""
+        return str(self.request.get("wim_path", ""))
+
+    def write(self, folder: str) -> None:
+        """Put the note into a staging folder. Raises OSError."""
+        path = Path(folder, _NOTE_NAME)
+        fresh = path.with_suffix(".new")
+        fresh.write_text(json.dumps(asdict(self), indent=1), encoding="ascii")
+        fresh.replace(path)
+
+    @classmethod
+    def read(cls, folder: str) -> StagingNote | None:
+        """Return the note in a staging folder, or None where there is none that makes sense."""
+        try:
+            stored = json.loads(Path(folder, _NOTE_NAME).read_bytes())
+            note = cls(**stored)
+        except (OSError, ValueError, TypeError):
+            return None
+        return note if isinstance(note.request, dict) else None
 
 
 def remember_staging(folder: str) -> None:

@@ -15,6 +15,7 @@ from wimtui.control.outbox import Outbox, Outboxes
 from wimtui.control.protocol import (
     ErrorReply,
     Event,
+    Extension,
     Hello,
     LogLevel,
     OkReply,
@@ -74,13 +75,13 @@ class RequestServer:
         self._answer = answer
 
     async def serve(self) -> None:
-        """Answer requests, one after the other; long work is for other tasks."""
+        """Answer requests, one after the other; those for lists, which take long, beside them."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._deliver)
             while True:
                 await trio.lowlevel.wait_readable(self._queue.fileno())
                 while (message := self._queue.receive_nowait()) is not None:
-                    await self._take(message)
+                    await self._take(message, nursery)
 
     def broadcast(self, event: Event, *, requester: str = "", request_id: int = 0) -> None:
         """Tell all subscribers, and whoever began the operation."""
@@ -103,7 +104,7 @@ class RequestServer:
             waiting = any(outbox.wants_write for outbox in self.outboxes)
             await trio.sleep(FLUSH_INTERVAL_S if waiting else PRUNE_INTERVAL_S / 10)
 
-    async def _take(self, message: bytes) -> None:
+    async def _take(self, message: bytes, nursery: trio.Nursery) -> None:
         try:
             envelope = decode(message)
         except MessageError as error:
@@ -116,11 +117,17 @@ class RequestServer:
         outbox = self.outboxes.open(envelope.reply_to)
         if outbox is None or not isinstance(envelope.message, Request):
             return
+        if isinstance(envelope.message, Extension):
+            nursery.start_soon(self._answer_to, envelope, outbox)
+            return
         self.requester, self.request_id = envelope.reply_to, envelope.request_id
-        reply = await self._reply_to(envelope, outbox)
-        outbox.put(self._bulk.fit(reply), envelope.request_id)
+        await self._answer_to(envelope, outbox)
         if isinstance(envelope.message, Unsubscribe):
             self.outboxes.drop(envelope.reply_to)
+
+    async def _answer_to(self, envelope: Envelope, outbox: Outbox) -> None:
+        reply = await self._reply_to(envelope, outbox)
+        outbox.put(self._bulk.fit(reply), envelope.request_id)
 
     async def _reply_to(self, envelope: Envelope, outbox: Outbox) -> Reply:
         request = envelope.message

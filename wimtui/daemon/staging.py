@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
 from wimtui.control import registry
-from wimtui.control.stagings import forget_staging, remember_staging
+from wimtui.control.stagings import StagingNote, forget_staging, remember_staging
 from wimtui.daemon.mounted_image import view_options
 from wimtui.engine.commit.errors import ArchiveChangedError
 from wimtui.engine.commit.lock import WimLock
 from wimtui.engine.commit.precondition import check_writable
 from wimtui.engine.errors import LockedError, ReadOnlyWimError, UsageError
-from wimtui.engine.staging.changes import is_clean
+from wimtui.engine.staging.changes import count_changes, is_clean
 from wimtui.engine.staging.identity import IdentityMatch, WimIdentity
 from wimtui.engine.staging.options import OverlayOptions
 from wimtui.engine.staging.overlay import Overlay
@@ -69,11 +71,14 @@ class Staging:
         overlay: The tree that shows and takes them.
     """
 
-    def __init__(self, image: MountedImage, lock: WimLock, overlay: Overlay) -> None:
+    def __init__(
+        self, image: MountedImage, lock: WimLock, overlay: Overlay, note: StagingNote
+    ) -> None:
         """Own the lock and the overlay until ``end``."""
         self.image = image
         self.lock = lock
         self.overlay = overlay
+        self._note = note
         self._stays: bool | None = None
 
     @classmethod
@@ -100,9 +105,11 @@ class Staging:
             folder = os.fspath(store.folder)
             remember_staging(folder)
             store.put_settings({"mount": request.to_options(), "options": options.to_json()})
+            note = StagingNote(request.to_options(), image.index, image.name, time.time())
+            note.write(folder)
             overlay = Overlay(image.archive.image(image.index), image.archive.blobs, store, options)
             undo.pop_all()
-        return cls(image, lock, overlay)
+        return cls(image, lock, overlay, note)
 
     @property
     def folder(self) -> str:
@@ -129,12 +136,22 @@ class Staging:
         self._stays = self.is_dirty and not discard
         try:
             if self._stays:
+                self._write_totals()
                 self.overlay.close()
             else:
                 self.overlay.store.remove()
                 forget_staging(self.folder)
         finally:
             self.lock.close()
+
+    def _write_totals(self) -> None:
+        """Say how much is staged to those who list it later; that it is there matters more."""
+        try:
+            totals = count_changes(self.overlay)
+            note = replace(self._note, changes=totals.count, staged_nbytes=totals.staged_nbytes)
+            note.write(self.folder)
+        except OSError as error:
+            log.warning("the note about the staged changes cannot be written: %s", error)
 
     def __enter__(self) -> Self:
         return self
