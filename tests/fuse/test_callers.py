@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 from pathlib import Path
@@ -22,7 +21,7 @@ def test_a_thread_without_waiting_signals_goes_on() -> None:
 def test_a_signal_that_is_blocked_does_not_count() -> None:
     old = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     try:
-        os.kill(os.getpid(), signal.SIGTERM)
+        signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
         assert not wants_to_stop(threading.get_native_id())
         assert signal.sigtimedwait({signal.SIGTERM}, 10) is not None
     finally:
