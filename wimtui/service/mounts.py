@@ -16,16 +16,20 @@ from wimtui.control.protocol import Disposition, Status, StatusReply, Unmount
 from wimtui.control.registry import MountRecord, MountStatus
 from wimtui.control.registry_entry import new_mount_id
 from wimtui.control.spawn import become_daemon, spawn_daemon
+from wimtui.control.stagings import StagingNote
 from wimtui.control.unmount import unmount
+from wimtui.service import stagings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import NoReturn
 
+    from wimtui.control.protocol import Event
+
 __all__ = [
-    "MountActivity", "MountRequest", "MountStatus", "MountSummary", "StartProgress",
+    "Disposition", "MountActivity", "MountRequest", "MountStatus", "MountSummary", "StartProgress",
     "activity_of", "find_mount", "list_mounts", "mount", "mount_in_foreground", "new_request",
-    "unmount_at",
+    "remount", "unmount_at",
 ]  # fmt: skip
 
 
@@ -48,6 +52,10 @@ class MountSummary:
     created: float
     """Seconds since 1970."""
     staging_path: str
+    """Empty for read-only mounts."""
+    changes: int | None = None
+    """What is staged of a mount that ended; None for living ones, and where nobody counted."""
+    staged_nbytes: int | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return the fields as JSON values."""
@@ -71,10 +79,15 @@ class MountActivity:
 
 
 def list_mounts(*, sweep: bool = True) -> list[MountSummary]:
-    """Return every mount, all users' for root; what is stale and needs no decision is swept."""
+    """Return every mount, all users' for root, and every staging folder without one.
+
+    What is stale and needs no decision is swept.
+    """
     if sweep:
         registry.sweep()
-    return [_summary(record) for record in _records() if record.status is not MountStatus.ENDED]
+    records = _records()
+    found = [_summary(record) for record in records if record.status is not MountStatus.ENDED]
+    return found + [_loose_summary(staged) for staged in stagings.loose_stagings(records)]
 
 
 def find_mount(target: str) -> MountSummary:
@@ -95,8 +108,30 @@ def _record(target: str) -> MountRecord:
     return record
 
 
+def _loose_summary(staged: stagings.StagedMount) -> MountSummary:
+    note = staged.note or StagingNote()
+    return MountSummary(
+        mount_id="",
+        wim_path=note.wim_path,
+        image_index=note.image_index,
+        image_name=note.image_name,
+        mount_point=note.mount_point,
+        mode="rw",
+        status=MountStatus.DETACHED,
+        detail="not mounted, uncommitted changes are staged",
+        alive=False,
+        pid=0,
+        uid=os.geteuid(),
+        created=note.created,
+        staging_path=staged.staging,
+        changes=note.changes,
+        staged_nbytes=note.staged_nbytes,
+    )
+
+
 def _summary(record: MountRecord) -> MountSummary:
     entry = record.entry
+    note = StagingNote.read(entry.staging_path) if entry.staging_path else None
     return MountSummary(
         mount_id=entry.mount_id,
         wim_path=entry.wim_path,
@@ -111,6 +146,8 @@ def _summary(record: MountRecord) -> MountSummary:
         uid=entry.uid,
         created=entry.created,
         staging_path=entry.staging_path,
+        changes=None if note is None else note.changes,
+        staged_nbytes=None if note is None else note.staged_nbytes,
     )
 
 
@@ -134,6 +171,8 @@ def new_request(wim: str, mount_point: str, **options: Any) -> MountRequest:
         given["log_file"] = str(Path(log_file).absolute())
     if references := given.get("references"):
         given["references"] = tuple(str(Path(pattern).absolute()) for pattern in references)
+    if parent := given.get("staging_parent"):
+        given["staging_parent"] = str(Path(parent).absolute())
     return replace(request, **given)
 
 
@@ -186,14 +225,49 @@ def activity_of(target: str) -> MountActivity:
     )
 
 
-def unmount_at(target: str, *, lazy: bool = False) -> MountSummary:
+def remount(
+    target: str,
+    mount_point: str | None = None,
+    on_progress: Callable[[StartProgress], None] | None = None,
+) -> MountSummary:
+    """Mount again what lost its daemon, with every change. Raises as ``stagings.remount``."""
+    return find_mount(stagings.remount(target, mount_point, on_progress))
+
+
+def unmount_at(
+    target: str,
+    *,
+    lazy: bool = False,
+    disposition: Disposition = Disposition.KEEP,
+    on_event: Callable[[Event], None] | None = None,
+) -> MountSummary:
     """End a mount; returns what it was when the mount point is free and its daemon gone.
+
+    Args:
+        target: Mount point or mount id; to discard, also a staging folder.
+        lazy: End it even while files are open.
+        disposition: What becomes of uncommitted changes; kept in the staging folder by default.
+        on_event: Told what the daemon says meanwhile.
 
     Raises:
         NotAMountError: Nothing is mounted there.
         RemoteError: The daemon refuses; code 79 names who holds files open.
         ControlError: It cannot be ended otherwise.
     """
-    record = _record(target)
-    unmount(record, Unmount(disposition=Disposition.DISCARD, lazy=lazy))
-    return _summary(record)
+    staged = stagings.find_staged(target)
+    record = staged.record
+    discards = disposition is Disposition.DISCARD
+    if record is None or (record.status is MountStatus.DETACHED and not record.alive):
+        if not discards:
+            raise NotAMountError(
+                "it is not mounted, only its changes are there",
+                path=staged.staging,
+                hint="wimtui remount mounts it again; unmount --discard drops the changes",
+            )
+        stagings.discard(staged)
+        return _loose_summary(staged) if record is None else _summary(record)
+    summary = _summary(record)
+    unmount(record, Unmount(disposition=disposition, lazy=lazy), on_event=on_event)
+    if discards and not record.alive and staged.staging:
+        stagings.discard(stagings.find_staged(staged.staging))
+    return summary

@@ -1,0 +1,228 @@
+"""Staged changes without a mount: finding, looking into, remounting and dropping them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wimtui.control import registry
+from wimtui.control.errors import ControlError, NotAMountError
+from wimtui.control.mount_request import MountRequest
+from wimtui.control.registry import MountStatus
+from wimtui.control.registry_entry import new_mount_id
+from wimtui.control.spawn import spawn_daemon
+from wimtui.control.stagings import (
+    StagingNote,
+    forget_staging,
+    is_staging,
+    known_stagings,
+)
+from wimtui.control.unmount import clear_dead
+from wimtui.engine.archive import Archive, ArchiveOptions
+from wimtui.engine.commit.errors import ArchiveChangedError
+from wimtui.engine.errors import UsageError
+from wimtui.engine.staging.identity import IdentityMatch, WimIdentity
+from wimtui.engine.staging.overlay import Overlay
+from wimtui.engine.staging.store import StagingStore
+from wimtui.service.recents import recent_wims
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from wimtui.control.handshake import StartProgress
+    from wimtui.control.registry import MountRecord
+
+
+@dataclass(frozen=True, slots=True)
+class StagedMount:
+    """What is left of a mount, or all there is of one that lives.
+
+    Attributes:
+        record: What registry and kernel know of it; None for a folder that was only found.
+        staging: Its staging folder; empty for a read-only mount.
+        note: What the staging folder says; None where there is none.
+    """
+
+    record: MountRecord | None
+    staging: str
+    note: StagingNote | None
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether a daemon serves it."""
+        return self.record is not None and self.record.alive
+
+    @property
+    def mount_point(self) -> str:
+        """Where it is or was mounted."""
+        if self.record is not None:
+            return self.record.entry.mount_point
+        return "" if self.note is None else self.note.mount_point
+
+
+def loose_stagings(records: tuple[MountRecord, ...]) -> tuple[StagedMount, ...]:
+    """Return the staging folders that no registry entry tells of, as after a reboot."""
+    told = {record.entry.staging_path for record in records}
+    wims = {record.entry.wim_path for record in records}
+    wims.update(wim.path for wim in recent_wims())
+    folders = (folder for folder in known_stagings(sorted(wims)) if folder not in told)
+    return tuple(StagedMount(None, folder, StagingNote.read(folder)) for folder in folders)
+
+
+def find_staged(target: str) -> StagedMount:
+    """Return a mount by mount point, mount id or staging folder.
+
+    Raises:
+        NotAMountError: There is none.
+        UsageError: Several staging folders belong to that mount point.
+    """
+    records = registry.list_mounts(all_users=os.geteuid() == 0)
+    folder = os.path.realpath(target)
+    if is_staging(folder):
+        found = [one for one in records if one.entry.staging_path == folder]
+        return StagedMount(found[-1] if found else None, folder, StagingNote.read(folder))
+    record = registry.find_mount(target, records)
+    if record is not None and record.status is not MountStatus.ENDED:
+        staging = record.entry.staging_path
+        return StagedMount(record, staging, StagingNote.read(staging) if staging else None)
+    where = registry.resolved_mount_point(target)
+    loose = [one for one in loose_stagings(records) if one.mount_point == where]
+    if len(loose) > 1:
+        raise UsageError(
+            "several staging folders belong to that mount point",
+            path=target,
+            hint="name one: " + ", ".join(one.staging for one in loose),
+        )
+    if not loose:
+        raise NotAMountError(
+            "nothing is mounted or staged there", path=target, hint="wimtui mounts lists what is"
+        )
+    return loose[0]
+
+
+def remount(
+    target: str,
+    mount_point: str | None = None,
+    on_progress: Callable[[StartProgress], None] | None = None,
+) -> str:
+    """Mount again what lost its daemon, with every change; return the new mount id.
+
+    Args:
+        target: Mount point, mount id or staging folder.
+        mount_point: Another place to mount it; by default where it was.
+        on_progress: Told how the start goes on.
+
+    Raises:
+        NotAMountError: There is nothing to mount again.
+        UsageError: It is mounted.
+        RemoteError: The daemon says why it cannot.
+    """
+    staged = find_staged(target)
+    if staged.is_alive:
+        raise UsageError("it is mounted, nothing is to be done", path=staged.mount_point)
+    request = _request_of(staged)
+    if mount_point is not None:
+        request = replace(request, mount_point=registry.resolved_mount_point(mount_point))
+    record = staged.record
+    if record is not None and record.mount_points:
+        clear_dead(record)
+    request = replace(request, mount_id=new_mount_id(), staging_path=staged.staging, debug=False)
+    started = spawn_daemon(request.to_options(), on_progress=on_progress)
+    if record is not None and record.folder is not None and record.entry.mount_id:
+        registry.forget_daemon(record)
+        record.folder.remove_dead(record.entry.mount_id)
+    return started.mount_id
+
+
+def _request_of(staged: StagedMount) -> MountRequest:
+    options = staged.note.request if staged.note is not None else {}
+    if not options and staged.record is not None:
+        options = staged.record.entry.options
+    if not options and staged.staging:
+        options = _stored_request(staged.staging)
+    if not options:
+        raise NotAMountError(
+            "nobody noted how it was mounted",
+            path=staged.mount_point,
+            hint="unmount it and mount it anew",
+        )
+    try:
+        request = MountRequest.from_options(options)
+    except ValueError as error:
+        raise ControlError(f"the note of its mount makes no sense: {error}") from error
+    wim = _wim_path(request.wim_path, staged.staging)
+    if staged.note is not None and staged.note.image_index:
+        request = replace(request, image=str(staged.note.image_index))
+    return replace(request, wim_path=wim)
+
+
+def _stored_request(folder: str) -> dict[str, object]:
+    store = StagingStore.open(Path(folder))
+    try:
+        return dict(store.facts.mount)
+    finally:
+        store.close()
+
+
+def _wim_path(noted: str, staging: str) -> str:
+    """Return where the WIM is: as noted, or beside a staging folder that was moved with it."""
+    if not staging or Path(noted).exists():
+        return noted
+    beside = Path(staging).parent / Path(noted).name
+    return str(beside) if beside.exists() else noted
+
+
+def discard(staged: StagedMount) -> None:
+    """Remove a staging folder that no daemon uses, with everything in it.
+
+    Raises:
+        UsageError: A daemon uses it.
+        LockedError: Another process does.
+        OSError: It cannot be removed.
+    """
+    if staged.is_alive:
+        raise UsageError("it is mounted", path=staged.mount_point, hint="unmount it with --discard")
+    if staged.staging and Path(staged.staging).is_dir():
+        if is_staging(staged.staging):
+            _refuse_in_use(staged.staging)
+        shutil.rmtree(staged.staging)
+        forget_staging(staged.staging)
+    record = staged.record
+    if record is not None and record.folder is not None and not record.mount_points:
+        registry.forget_daemon(record)
+        record.folder.remove_dead(record.entry.mount_id)
+
+
+def _refuse_in_use(folder: str) -> None:
+    try:
+        StagingStore.open(Path(folder)).close()
+    except (OSError, ValueError):
+        # Damaged, which is no reason to keep it; that it is in use is another error.
+        return
+
+
+@contextmanager
+def opened(staged: StagedMount) -> Iterator[Overlay]:
+    """Open the changes of a mount that has no daemon, to look at them.
+
+    Raises:
+        LockedError: Somebody else has them open.
+        ArchiveChangedError: The WIM is not the one that they belong to.
+        WimError: WIM or staging folder cannot be read.
+    """
+    store = StagingStore.open(Path(staged.staging))
+    try:
+        facts = store.facts
+        wim = _wim_path(facts.identity.path, staged.staging)
+        with Archive.open(wim, ArchiveOptions()) as archive:
+            if facts.match(WimIdentity.of(archive)) is IdentityMatch.CHANGED:
+                raise ArchiveChangedError(
+                    "the WIM has changed since the changes were staged", path=wim
+                )
+            yield Overlay(archive.image(facts.image), archive.blobs, store)
+    finally:
+        store.close()
