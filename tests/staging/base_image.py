@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path  # noqa: TC003  # dataclass fields
 from typing import Any
 
@@ -123,6 +123,8 @@ class Mount:
     options: OverlayOptions
     archive: Archive
     overlay: Overlay
+    retired: list[Archive] = field(default_factory=list)
+    """Archives that a commit replaced, which open files may still read."""
 
     @classmethod
     def create(cls, wim: Path, parent: Path, options: OverlayOptions | None = None) -> Mount:
@@ -142,7 +144,8 @@ class Mount:
 
     def close(self) -> None:
         self.overlay.close()
-        self.archive.close()
+        for archive in (*self.retired, self.archive):
+            archive.close()
 
     # Paths instead of numbers
 

@@ -235,6 +235,8 @@ class Contents:
         done = threading.Event()
         while True:
             with self._layer.lock:
+                node, _ = self.find(shared.id)
+                self._refuse_changes(node, shared.id)
                 if self.copy_up_size(shared.id, keep) == 0:
                     return
                 other = self._copying.setdefault(shared, done)
@@ -251,8 +253,7 @@ class Contents:
 
     def _copy(self, shared: SharedStream, keep: int | None, cancel: CancelToken) -> None:
         with self._layer.lock:
-            node, found = self.find(shared.id)
-            self._refuse_changes(node, shared.id)
+            _, found = self.find(shared.id)
             source = found.source
             opened = self.open_source(source)
             size = self.source_size(source)
