@@ -8,11 +8,21 @@ from typing import TYPE_CHECKING, NoReturn
 
 from wimtui import __version__
 from wimtui.cli.edit_parser import EDIT_COMMANDS, add_edit_commands
+from wimtui.cli.staging_parser import (
+    STAGING_COMMANDS,
+    add_disposition_options,
+    add_read_write_options,
+    add_staging_commands,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-COMMANDS = ("app", "info", "dir", "verify", "cat", "mount", "mounts", "unmount", *EDIT_COMMANDS)
+COMMANDS = (
+    *("app", "info", "dir", "verify", "cat", "mount", "mounts", "unmount"),
+    *STAGING_COMMANDS,
+    *EDIT_COMMANDS,
+)
 COMMANDS_BY_ALIAS = {"umount": "unmount", "list": "mounts"}
 
 USAGE_EXIT = 255
@@ -57,6 +67,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_mount(commands)
     _add_mounts(commands)
     _add_unmount(commands)
+    add_staging_commands(lambda name, text: _command(commands, name, text), add_mount_options)
     add_edit_commands(lambda name, text: _command(commands, name, text))
     return parser
 
@@ -178,7 +189,7 @@ def _add_cat(commands: _Commands[Parser]) -> None:
 
 
 def _add_mount(commands: _Commands[Parser]) -> None:
-    parser = _command(commands, "mount", "mount an image read-only")
+    parser = _command(commands, "mount", "mount an image read-only, or read-write with --rw")
     parser.usage = "wimtui mount [OPTION...] WIM [IMAGE] DIR"
     parser.add_argument("wim", metavar="WIM")
     parser.add_argument(
@@ -187,6 +198,7 @@ def _add_mount(commands: _Commands[Parser]) -> None:
         metavar="[IMAGE] DIR",
         help="1-based index or name, needed if there are several; and an empty folder",
     )
+    parser.add_argument("--rw", action="store_true", help="as mountrw")
     add_mount_options(parser)
 
 
@@ -211,6 +223,7 @@ def add_mount_options(parser: argparse.ArgumentParser) -> None:
         help="decoded data to keep in memory (default 256M)")  # fmt: skip
     add("-o", dest="fuse_options", action="append", default=[], metavar="OPT[,OPT...]",
         help="FUSE options, such as nosuid or nonempty; words of fstab are let pass")  # fmt: skip
+    add_read_write_options(parser)
     add("--log-file", metavar="FILE", help="where the daemon logs (default: in the state folder)")
     add("--debug", action="store_true", help="stay in the foreground and print FUSE messages")
     add("-f", "--foreground", action="store_true", help="stay in the foreground")
@@ -231,5 +244,5 @@ def _add_unmount(commands: _Commands[Parser]) -> None:
         action="store_true",
         help="unmount even while files are open; whoever reads them gets errors",
     )
-    parser.add_argument("--commit", action="store_true", help="no effect on a read-only mount")
+    add_disposition_options(parser)
     _json(parser)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import shutil
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 _POLL_S = 0.02
 _FUSERMOUNT_S = 30.0
+_ANSWER_S = 3.0
 _SHOWN_HOLDERS = 5
 
 
@@ -117,6 +119,25 @@ def clear_dead(record: MountRecord, *, lazy: bool = True) -> None:
     staging = record.entry.staging_path
     if record.folder is not None and not (staging and os.path.isdir(staging)):  # noqa: PTH112
         record.folder.remove_dead(record.entry.mount_id)
+
+
+def is_disconnected(mount_point: str) -> bool:
+    """Whether a FUSE mount has lost its process; False also where that cannot be found out.
+
+    A process that hangs would hang whoever asks, so another one asks for us.
+    """
+    try:
+        done = subprocess.run(
+            ["stat", "-f", "--", mount_point],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            env={**os.environ, "LC_ALL": "C"},
+            timeout=_ANSWER_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return done.returncode != 0 and os.strerror(errno.ENOTCONN).encode() in done.stderr
 
 
 def unmount_kernel(mount_point: str, *, lazy: bool = False) -> None:

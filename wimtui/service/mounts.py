@@ -17,11 +17,11 @@ from wimtui.control.registry import MountRecord, MountStatus
 from wimtui.control.registry_entry import new_mount_id
 from wimtui.control.spawn import become_daemon, spawn_daemon
 from wimtui.control.stagings import StagingNote
-from wimtui.control.unmount import unmount
+from wimtui.control.unmount import clear_dead, is_disconnected, unmount
 from wimtui.service import stagings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import NoReturn
 
     from wimtui.control.protocol import Event
@@ -271,3 +271,41 @@ def unmount_at(
     if discards and not record.alive and staged.staging:
         stagings.discard(stagings.find_staged(staged.staging))
     return summary
+
+
+@dataclass(frozen=True, slots=True)
+class CleanUp:
+    """What a clean-up removed and left."""
+
+    unmounted: tuple[str, ...]
+    """Mount points of dead mounts."""
+    removed: tuple[str, ...]
+    """Staging folders that were named."""
+    left: tuple[str, ...]
+    """Staging folders with changes that nobody named."""
+
+
+def clean_up(named: Sequence[str] = ()) -> CleanUp:
+    """Remove dead mounts, and the staging folders named. Living mounts are not touched.
+
+    Raises:
+        UsageError: A folder that was named is in use.
+        NotAMountError: One that was named is no staging folder.
+        ControlError: The kernel does not let go of a mount.
+    """
+    chosen = [stagings.find_staged(folder) for folder in named]
+    for staged in chosen:
+        stagings.require_unused(staged)
+    unmounted: list[str] = []
+    for record in registry.list_mounts():
+        # A mount without an entry may be alive, noted in another runtime folder.
+        known = bool(record.entry.mount_id) or is_disconnected(record.entry.mount_point)
+        if record.status is MountStatus.DEAD and record.mount_points and known:
+            clear_dead(record)
+            unmounted += record.mount_points
+    removed = []
+    for staged in chosen:
+        stagings.discard(stagings.find_staged(staged.staging))
+        removed.append(staged.staging)
+    left = [one.staging_path for one in list_mounts() if one.staging_path and not one.alive]
+    return CleanUp(tuple(unmounted), tuple(removed), tuple(left))

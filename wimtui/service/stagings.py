@@ -184,8 +184,7 @@ def discard(staged: StagedMount) -> None:
         LockedError: Another process does.
         OSError: It cannot be removed.
     """
-    if staged.is_alive:
-        raise UsageError("it is mounted", path=staged.mount_point, hint="unmount it with --discard")
+    require_unused(staged)
     if staged.staging and Path(staged.staging).is_dir():
         if is_staging(staged.staging):
             _refuse_in_use(staged.staging)
@@ -195,6 +194,12 @@ def discard(staged: StagedMount) -> None:
     if record is not None and record.folder is not None and not record.mount_points:
         registry.forget_daemon(record)
         record.folder.remove_dead(record.entry.mount_id)
+
+
+def require_unused(staged: StagedMount) -> None:
+    """Raise UsageError where a daemon uses a staging folder, or where there is none."""
+    if staged.is_alive:
+        raise UsageError("it is mounted", path=staged.mount_point, hint="unmount it with --discard")
 
 
 def _refuse_in_use(folder: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from wimtui.cli import output
+from wimtui.cli import diagnostics, output
 from wimtui.engine.errors import UsageError
 from wimtui.engine.progress import Phase, Progress
 from wimtui.service import mounts
@@ -15,12 +15,21 @@ if TYPE_CHECKING:
 
 def run(arguments: Namespace) -> int:
     """Mount; prints what was mounted only with ``--json``."""
-    request = request_from(arguments)
+    return mount(arguments, read_write=arguments.rw)
+
+
+def mount(arguments: Namespace, *, read_write: bool) -> int:
+    """Mount either way. Raises UsageError."""
+    if arguments.staging_dir is not None and not read_write:
+        raise UsageError("--staging-dir is for read-write mounts", hint="add --rw")
+    request = request_from(arguments, read_write=read_write)
+    if read_write:
+        _mention_other_changes(request)
     if arguments.foreground or arguments.debug:
         mounts.mount_in_foreground(request)
     bar = output.ProgressBar(enabled=not arguments.json)
     try:
-        made = mounts.mount(request, lambda start: bar(_progress(start)))
+        made = mounts.mount(request, lambda start: bar(start_progress(start)))
     finally:
         bar.close()
     if arguments.json:
@@ -28,7 +37,7 @@ def run(arguments: Namespace) -> int:
     return 0
 
 
-def request_from(arguments: Namespace) -> mounts.MountRequest:
+def request_from(arguments: Namespace, *, read_write: bool = False) -> mounts.MountRequest:
     """Return what the options ask for. Raises UsageError."""
     *image, directory = arguments.where
     if len(image) > 1:
@@ -37,6 +46,8 @@ def request_from(arguments: Namespace) -> mounts.MountRequest:
         arguments.wim,
         directory,
         image=image[0] if image else None,
+        read_write=read_write,
+        staging_parent=arguments.staging_dir,
         references=arguments.ref,
         check=arguments.check,
         streams=arguments.streams_interface,
@@ -55,5 +66,16 @@ def request_from(arguments: Namespace) -> mounts.MountRequest:
     )
 
 
-def _progress(start: mounts.StartProgress) -> Progress:
+def _mention_other_changes(request: mounts.MountRequest) -> None:
+    """Say which changes of the same WIM wait for a remount: committing these would outdate them."""
+    for other in mounts.list_mounts(sweep=False):
+        if other.wim_path == request.wim_path and other.staging_path and not other.alive:
+            diagnostics.say(
+                f"{request.wim_path}: uncommitted changes of an earlier mount are in "
+                f"{other.staging_path}; wimtui remount brings them back"
+            )
+
+
+def start_progress(start: mounts.StartProgress) -> Progress:
+    """Return a moment of a daemon's start as the engine tells it."""
     return Progress(Phase(start.phase), bytes_done=start.done, bytes_total=start.total)

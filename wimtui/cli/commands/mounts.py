@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import humanize
+
 from wimtui.cli import output
 from wimtui.cli.diagnostics import shown
 from wimtui.service import mounts
@@ -29,9 +31,22 @@ def run(arguments: Namespace) -> int:
             f"{shown(Path(mount.wim_path).name)} [{mount.image_index or '?'}]",
             shown(mount.image_name),
             str(mount.pid) if mount.alive else "-",
-            mount.detail,
+            _detail(mount),
         ]
         for mount in found
     ]
     output.table(["MOUNT POINT", "STATUS", "MODE", "WIM", "IMAGE", "PID", ""], rows)
     return 0
+
+
+def _detail(mount: mounts.MountSummary) -> str:
+    if mount.status is mounts.MountStatus.DEAD and mount.staging_path:
+        return f"its daemon is gone; changes are safe, wimtui remount {shown(mount.mount_point)}"
+    if mount.status is mounts.MountStatus.DETACHED and not mount.alive:
+        staging = shown(mount.staging_path)
+        if mount.changes is None or mount.staged_nbytes is None:
+            return f"uncommitted changes in {staging}"
+        size = humanize.naturalsize(mount.staged_nbytes, binary=True)
+        count = f"{mount.changes:,} change{'' if mount.changes == 1 else 's'}"
+        return f"{count}, {size}, uncommitted in {staging}"
+    return mount.detail

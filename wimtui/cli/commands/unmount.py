@@ -2,20 +2,66 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 from wimtui.cli import diagnostics, output
+from wimtui.engine.errors import CancelledError
 from wimtui.service import mounts
+from wimtui.service.mounts import Disposition, MountStatus
 
 if TYPE_CHECKING:
     from argparse import Namespace
 
+    from wimtui.service.mounts import MountSummary
+
 
 def run(arguments: Namespace) -> int:
     """Unmount; a busy mount is refused with the names of those who hold it."""
-    if arguments.commit and mounts.find_mount(arguments.directory).mode == "ro":
-        diagnostics.say(f"{arguments.directory}: read-only, so --commit has no effect")
-    ended = mounts.unmount_at(arguments.directory, lazy=arguments.force)
+    disposition = _disposition(arguments)
+    ended = mounts.unmount_at(arguments.directory, lazy=arguments.force, disposition=disposition)
     if arguments.json:
         output.as_json({"mount_point": ended.mount_point, "wim_path": ended.wim_path})
     return 0
+
+
+def _disposition(arguments: Namespace) -> Disposition:
+    if arguments.discard:
+        return Disposition.DISCARD
+    if arguments.keep:
+        return Disposition.KEEP
+    mount = mounts.find_mount(arguments.directory)
+    if mount.mode == "ro":
+        if arguments.commit:
+            diagnostics.say(f"{arguments.directory}: read-only, so --commit has no effect")
+        return Disposition.KEEP
+    if arguments.commit:
+        return Disposition.COMMIT
+    return _confirmed(arguments.directory, mount)
+
+
+def _confirmed(directory: str, mount: MountSummary) -> Disposition:
+    """Return what to do with changes that nobody spoke of: dropped, as wimlib-imagex does.
+
+    But not before saying how many, nor without asking where there is somebody to ask. What a dead
+    daemon left stays, as nobody knows how much it is.
+
+    Raises:
+        CancelledError: The answer was no.
+    """
+    if mount.status is MountStatus.DEAD:
+        diagnostics.say(f"{directory}: what is staged stays in {mount.staging_path}")
+        return Disposition.KEEP
+    count = mounts.activity_of(directory).changes
+    if count == 0:
+        return Disposition.DISCARD
+    changes = f"{count:,} uncommitted change{'' if count == 1 else 's'}"
+    if not sys.stdin.isatty() or not sys.stderr.isatty():
+        diagnostics.say(f"{directory}: {changes} discarded (--commit or --keep would save them)")
+        return Disposition.DISCARD
+    diagnostics.say(f"{directory}: {changes} will be lost; --commit or --keep would save them")
+    sys.stderr.write("Discard? [y/N] ")
+    sys.stderr.flush()
+    if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
+        raise CancelledError("still mounted", path=directory)
+    return Disposition.DISCARD

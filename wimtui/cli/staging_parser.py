@@ -1,0 +1,105 @@
+"""The grammar of read-write mounts and of what is staged."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
+
+    Add = Callable[[str, str], argparse.ArgumentParser]
+    """Makes the parser of a command from its name and one sentence."""
+
+STAGING_COMMANDS = ("mountrw", "remount", "status", "diff", "restore", "holders", "cleanup")
+
+_TARGET = "where it is or was mounted, or a staging folder"
+
+
+def add_staging_commands(
+    add: Add, add_mount_options: Callable[[argparse.ArgumentParser], None]
+) -> None:
+    """Add all of them."""
+    parser = add("mountrw", "mount an image read-write; the WIM is not touched until a commit")
+    parser.usage = "wimtui mountrw [OPTION...] WIM [IMAGE] DIR"
+    parser.add_argument("wim", metavar="WIM")
+    parser.add_argument("where", nargs="+", metavar="[IMAGE] DIR")
+    add_mount_options(parser)
+    _add_remount(add)
+    _add_status(add)
+    _add_diff(add)
+    _add_restore(add)
+    _add_holders(add)
+    _add_cleanup(add)
+
+
+def add_read_write_options(parser: argparse.ArgumentParser) -> None:
+    """Add what only read-write mounts have."""
+    parser.add_argument(
+        "--staging-dir",
+        metavar="DIR",
+        help="where the folder with the changes is made (default: beside the WIM)",
+    )
+
+
+def add_disposition_options(parser: argparse.ArgumentParser) -> None:
+    """Add what becomes of uncommitted changes."""
+    chosen = parser.add_mutually_exclusive_group()
+    chosen.add_argument(
+        "--commit", action="store_true", help="write the changes to the WIM (none if read-only)"
+    )
+    chosen.add_argument(
+        "--discard", action="store_true", help="drop uncommitted changes without asking"
+    )
+    chosen.add_argument(
+        "--keep", action="store_true", help="leave uncommitted changes staged for a remount"
+    )
+
+
+def _add_remount(add: Add) -> None:
+    parser = add("remount", "mount again what lost its daemon, with every change")
+    parser.add_argument("target", metavar="DIR|STAGING", help=_TARGET)
+    parser.add_argument("directory", nargs="?", metavar="NEWDIR", help="mount it there instead")
+    _json(parser)
+
+
+def _add_status(add: Add) -> None:
+    parser = add("status", "show how a mount stands and what has changed in it")
+    parser.add_argument("target", metavar="DIR", help=_TARGET)
+    _json(parser)
+
+
+def _add_diff(add: Add) -> None:
+    parser = add("diff", "compare what is staged with the image, as a unified diff")
+    parser.add_argument("target", metavar="DIR", help=_TARGET)
+    parser.add_argument(
+        "path", nargs="?", metavar="PATH", help="only this, below DIR or from the image's root"
+    )
+
+
+def _add_restore(add: Add) -> None:
+    parser = add("restore", "undo the staged changes of files and folders")
+    parser.add_argument("target", metavar="DIR", help=_TARGET)
+    parser.add_argument("paths", nargs="+", metavar="PATH", help="below DIR or from the root")
+    _json(parser)
+
+
+def _add_holders(add: Add) -> None:
+    parser = add("holders", "list the processes that keep a mount busy")
+    parser.add_argument("directory", metavar="DIR")
+    _json(parser)
+
+
+def _add_cleanup(add: Add) -> None:
+    parser = add("cleanup", "remove dead mounts; staging folders only where named")
+    parser.add_argument(
+        "stagings",
+        nargs="*",
+        metavar="STAGING",
+        help="staging folders to drop with the changes in them, never one in use",
+    )
+    _json(parser)
+
+
+def _json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON")
