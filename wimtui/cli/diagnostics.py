@@ -65,6 +65,7 @@ class ExitCode(IntEnum):
     NOT_A_MOUNT = 80
     NOT_PERMITTED = 81
     INCOMPLETE = 84
+    CHANGED_MEANWHILE = 88
     FAILED = 100
     DAEMON_GONE = 101
     TIMEOUT = 102

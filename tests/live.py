@@ -1,0 +1,116 @@
+"""Mounts of one test: a runtime folder of its own, its daemons, and whether anything is left."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import posix_ipc
+import pytest
+
+from tests.mounting import wimtui
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+SAMPLE = Path(__file__).resolve().parent.parent / "tools" / "sample" / "sample.wim"
+DEADLINE_S = 60.0
+
+
+def wait_for(condition: Callable[[], bool], what: str) -> None:
+    end = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < end, f"{what} did not come about"
+        time.sleep(0.01)
+
+
+class Live:
+    """What runs under one runtime folder."""
+
+    def __init__(self, runtime: Path) -> None:
+        self.runtime = runtime
+
+    def daemons(self) -> list[int]:
+        """Processes that were started with this runtime folder to serve a mount."""
+        setting = b"WIMTUI_RUNTIME_DIR=" + os.fsencode(self.runtime)
+        return [pid for pid in map(_pid, Path("/proc").iterdir()) if pid and _is(pid, setting)]
+
+    def entries(self) -> list[Path]:
+        """Registry files."""
+        return sorted((self.runtime / "mounts").glob("*"))
+
+    def mounts(self, where: Path) -> list[dict[str, Any]]:
+        """What `wimtui mounts` says of a mount point; others' mounts show as well."""
+        found = json.loads(wimtui("mounts", "--json").stdout)
+        return [mount for mount in found if mount["mount_point"] == str(where)]
+
+    def the_mount(self, where: Path) -> dict[str, Any]:
+        (mount,) = self.mounts(where)
+        return mount
+
+    def kill_daemons(self) -> None:
+        for pid in self.daemons():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: not self.daemons(), "the end of killed daemons")
+
+    def nothing_left(self, where: Path, mount_ids: list[str]) -> None:
+        """Nothing of these mounts is in the kernel, the registry, the queues or the processes."""
+        assert str(where) not in mount_points()
+        assert self.daemons() == []
+        assert self.entries() == []
+        assert [one for one in mount_ids if queue_exists(one)] == []
+        assert list((self.runtime / "clients").glob("*")) == []
+
+
+def _pid(process: Path) -> int | None:
+    return int(process.name) if process.name.isdecimal() else None
+
+
+def _is(pid: int, setting: bytes) -> bool:
+    try:
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+        return b"wimtui.daemon" in command and setting in (
+            Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        )
+    except OSError:
+        return False
+
+
+def mount_points() -> list[str]:
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    return [line.split(" ")[4] for line in lines]
+
+
+def queue_exists(mount_id: str) -> bool:
+    try:
+        queue = posix_ipc.MessageQueue(f"/wimtui.{os.getuid()}.{mount_id}")
+    except posix_ipc.ExistentialError:
+        return False
+    queue.close()
+    return True
+
+
+@pytest.fixture(autouse=True)
+def live(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Live]:
+    """A runtime and a state folder of the test's own; what it leaves running is ended."""
+    monkeypatch.setenv("WIMTUI_RUNTIME_DIR", str(tmp_path / "run"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    (tmp_path / "state").mkdir()
+    yield Live(tmp_path / "run")
+    found = Live(tmp_path / "run")
+    for pid in found.daemons():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+    wait_for(lambda: not found.daemons(), "the end of daemons")
+
+
+def clear(where: Path) -> None:
+    """Take away whatever a killed daemon left."""
+    subprocess.run(["fusermount3", "-uzq", where], check=False, capture_output=True)
