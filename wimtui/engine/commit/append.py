@@ -18,7 +18,7 @@ from wimtui.engine.commit.finish import OldIntegrity, TableWriter, end_of_tables
 from wimtui.engine.commit.lock import WimLock
 from wimtui.engine.commit.options import UpcomingFile, WriteResult
 from wimtui.engine.commit.output import Output
-from wimtui.engine.commit.precondition import check_unchanged, flags_bytes
+from wimtui.engine.commit.precondition import check_unchanged, flags_bytes, without_mark
 from wimtui.engine.commit.resource_writer import ResourceWriter
 from wimtui.engine.commit.sources import MemorySource
 from wimtui.engine.commit.space import check_space
@@ -245,7 +245,7 @@ class Appender:
     def _new_header(self, tables: WrittenTables, table: TableBuilder | None) -> Header:
         target = self._plan.target
         old = self._wim.header
-        flags = old.flags & ~HeaderFlag.WRITE_IN_PROGRESS
+        flags = without_mark(old.flags)
         if target.sets_rp_fix:
             flags |= HeaderFlag.RP_FIX
         boot = NO_RESOURCE
@@ -302,7 +302,7 @@ class Appender:
 
     def _old_header(self) -> bytes:
         header = self._wim.header
-        return replace(header, flags=header.flags & ~HeaderFlag.WRITE_IN_PROGRESS).pack()
+        return replace(header, flags=without_mark(header.flags)).pack()
 
     def _pwrite(self, fd: int, data: bytes, offset: int) -> None:
         done = 0

@@ -91,13 +91,19 @@ def check_unchanged(wim: WimFile, end: int) -> None:
 
 def flags_bytes(header: Header, *, in_progress: bool) -> tuple[int, bytes]:
     """Return offset and bytes of the header's flags, with or without the mark of a writer."""
-    flags = header.flags & ~HeaderFlag.WRITE_IN_PROGRESS
+    flags = int(without_mark(header.flags))
     if in_progress:
         flags |= HeaderFlag.WRITE_IN_PROGRESS
-    return _FLAGS_OFFSET, int(flags).to_bytes(4, "little")
+    return _FLAGS_OFFSET, flags.to_bytes(4, "little")
+
+
+def without_mark(flags: HeaderFlag) -> HeaderFlag:
+    """Return header flags without that of a writer at work; unknown ones stay."""
+    # The complement of a flag has known bits only.
+    return HeaderFlag(int(flags) & ~int(HeaderFlag.WRITE_IN_PROGRESS))
 
 
 def _unmarked(header: bytes) -> bytes:
-    mark = HeaderFlag.WRITE_IN_PROGRESS
-    flags = int.from_bytes(header[_FLAGS_OFFSET : _FLAGS_OFFSET + 4], "little") & ~mark
-    return header[:_FLAGS_OFFSET] + flags.to_bytes(4, "little") + header[_FLAGS_OFFSET + 4 :]
+    flags = HeaderFlag(int.from_bytes(header[_FLAGS_OFFSET : _FLAGS_OFFSET + 4], "little"))
+    plain = int(without_mark(flags)).to_bytes(4, "little")
+    return header[:_FLAGS_OFFSET] + plain + header[_FLAGS_OFFSET + 4 :]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+from os import statvfs
 from pathlib import Path
 
 from wimtui.engine.commit.errors import NoSpaceError
@@ -19,7 +19,7 @@ def check_space(path: str, needed_nbytes: int) -> None:
     Raises:
         NoSpaceError: Says how much is needed and how much there is.
     """
-    status = os.statvfs(Path(path).parent)
+    status = statvfs(Path(path).parent)
     free = status.f_bavail * status.f_frsize
     needed = needed_nbytes + _TABLES_NBYTES
     if needed > free:
