@@ -112,7 +112,12 @@ class FuseSession:
             await pyfuse3.main()
 
     def terminate(self) -> None:
-        """End ``serve`` from the trio thread; requests under way are answered first."""
+        """End ``serve`` from the trio thread; requests under way are answered first.
+
+        Does nothing where the session is over: libfuse has none then that it could end.
+        """
+        if FuseSession._current is not self:
+            return
         self._terminated = True
         self.operations.interrupt()
         pyfuse3.terminate()
