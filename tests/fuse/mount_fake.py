@@ -19,6 +19,7 @@ from tests.fuse.fake_write_tree import FakeWriteTree
 from wimtui.engine.fuse.invalidate import KernelCache
 from wimtui.engine.fuse.operations import WimOperations
 from wimtui.engine.fuse.options import FuseOptions
+from wimtui.engine.fuse.read_session import ReadSession
 from wimtui.engine.fuse.session import FuseSession
 from wimtui.engine.fuse.threads import WorkerThreads
 from wimtui.engine.fuse.write_operations import WriteOperations
@@ -53,7 +54,15 @@ class Runner:
             settings.get("options", []), read_only=not settings.get("writes")
         )
         mount_point = Path(settings["mount_point"] + settings.get("mount_point_suffix", ""))
-        self.session = FuseSession(self.operations, mount_point, options)
+        if settings.get("session") == "server":
+            self.session: FuseSession = ReadSession(
+                self.operations,
+                mount_point,
+                options,
+                opens_are_needed=settings.get("opens_are_needed", True),
+            )
+        else:
+            self.session = FuseSession(self.operations, mount_point, options)
         self.cache = KernelCache()
 
     async def main(self) -> None:

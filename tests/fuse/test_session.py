@@ -21,8 +21,14 @@ from wimtui.engine.fuse.mount_info import find_mount
 pytestmark = pytest.mark.fuse
 
 
-def test_unmounting_from_outside_ends_the_process_well(tmp_path: Path) -> None:
-    with Mounted(tmp_path, flat_files=3) as mounted:
+@pytest.fixture(params=["pyfuse3", "server"])
+def session(request: pytest.FixtureRequest) -> str:
+    """Who answers the kernel."""
+    return str(request.param)
+
+
+def test_unmounting_from_outside_ends_the_process_well(session: str, tmp_path: Path) -> None:
+    with Mounted(tmp_path, session=session, flat_files=3) as mounted:
         os.listdir(mounted.path)
         assert mounted.unmount().returncode == 0
 
@@ -31,10 +37,10 @@ def test_unmounting_from_outside_ends_the_process_well(tmp_path: Path) -> None:
         assert find_mount(mounted.path) is None
 
 
-def test_umount_does_as_well(tmp_path: Path) -> None:
+def test_umount_does_as_well(session: str, tmp_path: Path) -> None:
     if os.getuid() != 0:
         pytest.skip("umount(8) needs root")
-    with Mounted(tmp_path, flat_files=3) as mounted:
+    with Mounted(tmp_path, session=session, flat_files=3) as mounted:
         subprocess.run(["umount", mounted.path], check=True)
 
         assert mounted.answer() == {"end": "unmounted", "bugs": 0}
@@ -42,9 +48,10 @@ def test_umount_does_as_well(tmp_path: Path) -> None:
 
 
 def test_a_busy_mount_stays_and_a_lazy_unmount_serves_until_the_last_close(
+    session: str,
     tmp_path: Path,
 ) -> None:
-    with Mounted(tmp_path, flat_files=3) as mounted:
+    with Mounted(tmp_path, session=session, flat_files=3) as mounted:
         with (mounted.path / "big").open("rb", buffering=0) as file:
             if os.getuid() != 0:
                 assert mounted.unmount().returncode == 1
@@ -62,10 +69,10 @@ def test_a_busy_mount_stays_and_a_lazy_unmount_serves_until_the_last_close(
         assert mounted.wait() == 0
 
 
-def test_a_connection_cut_by_force_is_told_from_an_unmount(tmp_path: Path) -> None:
+def test_a_connection_cut_by_force_is_told_from_an_unmount(session: str, tmp_path: Path) -> None:
     if os.getuid() != 0:
         pytest.skip("umount -f needs root")
-    with Mounted(tmp_path, flat_files=3) as mounted:
+    with Mounted(tmp_path, session=session, flat_files=3) as mounted:
         with (mounted.path / "hello").open("rb"):
             subprocess.run(["umount", "-f", mounted.path], capture_output=True, check=False)
             assert mounted.answer() == {"end": "aborted", "bugs": 0}
@@ -75,8 +82,8 @@ def test_a_connection_cut_by_force_is_told_from_an_unmount(tmp_path: Path) -> No
         assert mounted.unmount().returncode == 0
 
 
-def test_terminating_takes_the_mount_away(tmp_path: Path) -> None:
-    with Mounted(tmp_path, flat_files=3) as mounted:
+def test_terminating_takes_the_mount_away(session: str, tmp_path: Path) -> None:
+    with Mounted(tmp_path, session=session, flat_files=3) as mounted:
         assert mounted.ask("terminate") == {"done": "terminate"}
 
         assert mounted.answer() == {"end": "terminated", "bugs": 0}
@@ -84,8 +91,10 @@ def test_terminating_takes_the_mount_away(tmp_path: Path) -> None:
         assert find_mount(mounted.path) is None
 
 
-def test_a_crash_leaves_a_dead_mount_and_not_an_empty_directory(tmp_path: Path) -> None:
-    with Mounted(tmp_path, flat_files=3) as mounted:
+def test_a_crash_leaves_a_dead_mount_and_not_an_empty_directory(
+    session: str, tmp_path: Path
+) -> None:
+    with Mounted(tmp_path, session=session, flat_files=3) as mounted:
         mounted.send("crash")
         assert mounted.wait() != 0
         assert "crash on request" in mounted.log()
@@ -96,8 +105,10 @@ def test_a_crash_leaves_a_dead_mount_and_not_an_empty_directory(tmp_path: Path) 
         assert caught.value.errno == errno.ENOTCONN
 
 
-def test_a_killed_process_leaves_a_dead_mount_that_can_be_cleared(tmp_path: Path) -> None:
-    with Mounted(tmp_path, flat_files=3) as mounted:
+def test_a_killed_process_leaves_a_dead_mount_that_can_be_cleared(
+    session: str, tmp_path: Path
+) -> None:
+    with Mounted(tmp_path, session=session, flat_files=3) as mounted:
         mounted.process.send_signal(signal.SIGKILL)
         mounted.wait()
 
@@ -108,8 +119,8 @@ def test_a_killed_process_leaves_a_dead_mount_that_can_be_cleared(tmp_path: Path
         assert os.listdir(mounted.path) == []
 
 
-def test_a_second_mount_in_one_process_is_refused(tmp_path: Path) -> None:
-    with Mounted(tmp_path, flat_files=3) as mounted:
+def test_a_second_mount_in_one_process_is_refused(session: str, tmp_path: Path) -> None:
+    with Mounted(tmp_path, session=session, flat_files=3) as mounted:
         answer = mounted.ask("second")
 
         assert answer["error"] == "UsageError"
@@ -121,8 +132,10 @@ def test_a_second_mount_in_one_process_is_refused(tmp_path: Path) -> None:
     ("options", "message"),
     [(["frobnicate"], "unknown option"), (["max_read=4096"], "max_read cannot be used")],
 )
-def test_a_mount_that_fails_says_why(tmp_path: Path, options: list[str], message: str) -> None:
-    mounted = Mounted(tmp_path, flat_files=3, options=options)
+def test_a_mount_that_fails_says_why(
+    session: str, tmp_path: Path, options: list[str], message: str
+) -> None:
+    mounted = Mounted(tmp_path, session=session, flat_files=3, options=options)
     assert mounted.answer() is None
     assert mounted.wait() != 0
 
@@ -131,8 +144,8 @@ def test_a_mount_that_fails_says_why(tmp_path: Path, options: list[str], message
     mounted.__exit__()
 
 
-def test_a_mount_point_that_is_not_there_says_so(tmp_path: Path) -> None:
-    mounted = Mounted(tmp_path, flat_files=3, mount_point_suffix="/missing")
+def test_a_mount_point_that_is_not_there_says_so(session: str, tmp_path: Path) -> None:
+    mounted = Mounted(tmp_path, session=session, flat_files=3, mount_point_suffix="/missing")
     assert mounted.answer() is None
     assert mounted.wait() != 0
 
@@ -141,10 +154,10 @@ def test_a_mount_point_that_is_not_there_says_so(tmp_path: Path) -> None:
     mounted.__exit__()
 
 
-def test_the_source_and_words_of_fstab_reach_the_kernel(tmp_path: Path) -> None:
+def test_the_source_and_words_of_fstab_reach_the_kernel(session: str, tmp_path: Path) -> None:
     name = "/a b/smörgås,1.wim"
     options = ["noauto,user,_netdev,noexec,nosuid", "fsname=" + name.replace(",", r"\,")]
-    with Mounted(tmp_path, flat_files=3, options=options) as mounted:
+    with Mounted(tmp_path, session=session, flat_files=3, options=options) as mounted:
         info = find_mount(mounted.path)
 
         assert info is not None
@@ -159,8 +172,8 @@ def test_debug_prints_the_messages(tmp_path: Path) -> None:
         wait_until(lambda: "LOOKUP" in mounted.log())
 
 
-def test_root_may_have_the_kernel_read_further_ahead(tmp_path: Path) -> None:
-    with Mounted(tmp_path, flat_files=3) as mounted:
+def test_root_may_have_the_kernel_read_further_ahead(session: str, tmp_path: Path) -> None:
+    with Mounted(tmp_path, session=session, flat_files=3) as mounted:
         info = find_mount(mounted.path)
         assert info is not None
         setting = Path(f"/sys/class/bdi/{info.device}/read_ahead_kb")

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from typing import TYPE_CHECKING
 
 from wimtui.engine.errors import LimitError, MissingBlobError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 
 class BytesFile:
@@ -26,6 +30,8 @@ class FakeBlobs:
 
     def __init__(self) -> None:
         self.contents: dict[bytes, bytes] = {}
+        self.loaded_ahead: list[bytes] = []
+        self.is_wanted: Callable[[], bool] | None = None
 
     def add(self, data: bytes) -> bytes:
         sha1 = hashlib.sha1(data, usedforsecurity=False).digest()
@@ -40,6 +46,14 @@ class FakeBlobs:
 
     def open(self, sha1: bytes) -> BytesFile:
         return BytesFile(self.read_all(sha1, 2**63))
+
+    def load_ahead(self, hashes: Sequence[bytes], is_wanted: Callable[[], bool]) -> None:
+        self.loaded_ahead += hashes
+        self.is_wanted = is_wanted
+
+    def absent(self, hashes: bytes) -> bytes:
+        pieces = (hashes[start : start + 20] for start in range(0, len(hashes), 20))
+        return b"".join(piece for piece in pieces if piece not in self.contents)
 
     def read_all(self, sha1: bytes, max_size: int) -> bytes:
         if sha1 not in self.contents:

@@ -64,7 +64,10 @@ async def serve_mount(startup: Startup, request: MountRequest, log_path: Path | 
         changes = None
         if staging is None:
             session: FuseSession = ReadSession(
-                WimOperations(image.view, threads), mount_point, fuse_options
+                WimOperations(image.view, threads),
+                mount_point,
+                fuse_options,
+                opens_are_needed=not image.view.every_file_opens(),
             )
         else:
             operations = _write_operations(request, staging, threads)

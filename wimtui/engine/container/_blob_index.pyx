@@ -369,16 +369,36 @@ cdef class BlobIndex:
 
     def find(self, bytes sha1 not None):
         """Return the row of the blob with that SHA-1 (20 bytes), or -1."""
-        cdef const uint8_t *wanted = <const uint8_t *>PyBytes_AS_STRING(sha1)
-        cdef uint64_t slot
         if PyBytes_GET_SIZE(sha1) != 20:
             return -1
-        slot = self._first_slot(wanted)
+        return self._row_of(<const uint8_t *>PyBytes_AS_STRING(sha1))
+
+    cdef Py_ssize_t _row_of(self, const uint8_t *wanted) noexcept nogil:
+        cdef uint64_t slot = self._first_slot(wanted)
         while self._slots[slot] != NO_ROW:
             if memcmp(self._rows + <Py_ssize_t>self._slots[slot] * ROW + HASH_AT, wanted, 20) == 0:
                 return <Py_ssize_t>self._slots[slot]
             slot = (slot + 1) & self._mask
         return -1
+
+    def absent(self, bytes hashes not None):
+        """Return those of many SHA-1 hashes (20 bytes each, without separator) that no row has."""
+        cdef Py_ssize_t count = PyBytes_GET_SIZE(hashes) // 20
+        cdef Py_ssize_t index
+        cdef Py_ssize_t missing = 0
+        cdef const uint8_t *wanted = <const uint8_t *>PyBytes_AS_STRING(hashes)
+        cdef uint8_t *found = <uint8_t *>PyMem_Malloc(count * 20 + 1)
+        if found == NULL:
+            raise MemoryError
+        with nogil:
+            for index in range(count):
+                if self._row_of(wanted + 20 * index) < 0:
+                    memcpy(found + 20 * missing, wanted + 20 * index, 20)
+                    missing += 1
+        try:
+            return PyBytes_FromStringAndSize(<const char *>found, 20 * missing)
+        finally:
+            PyMem_Free(found)
 
     cdef int _check_row(self, Py_ssize_t row) except -1:
         if not 0 <= row < self.row_count:
@@ -406,6 +426,20 @@ cdef class BlobIndex:
         """Return the stored size of a blob in bytes; for one in a solid resource, its own size."""
         self._check_row(row)
         return wt_load64(self._rows + row * ROW) & SIZE_MASK
+
+    def compressed_place(self, Py_ssize_t row):
+        """Return offset, stored size and size of a compressed blob on its own, else None.
+
+        None as well for a blob whose place cannot be.
+        """
+        cdef const uint8_t *at
+        self._check_row(row)
+        at = self._rows + row * ROW
+        if self._classes[row] != C_BLOB or not at[7] & FLAG_COMPRESSED:
+            return None
+        if self._solid_count and self._solid_of[row] != NO_ROW:
+            return None
+        return wt_load64(at + 8), wt_load64(at) & SIZE_MASK, wt_load64(at + 16)
 
     def sha1(self, Py_ssize_t row):
         """Return the hash of a row, 20 bytes."""

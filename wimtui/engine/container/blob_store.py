@@ -7,6 +7,7 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from wimtui.engine.container._small_blobs import SmallBlobs
 from wimtui.engine.container.chunk_loader import ChunkLoader
 from wimtui.engine.container.flags import EMPTY_HASH, EMPTY_SHA1, ResourceFlag
 from wimtui.engine.container.open_blob import ChunkedBlob, EmptyBlob, RawBlob
@@ -23,12 +24,18 @@ from wimtui.engine.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
+    from wimtui.engine.container._small_blobs import SmallBlob
     from wimtui.engine.container.resource_reader import ChunkedResource
     from wimtui.engine.container.solid import SolidResource
     from wimtui.engine.container.wim_file import WimFile
     from wimtui.engine.tree import OpenFile
+
+_RECENT_NBYTES = 1 << 22
+"""Small blobs, decoded or about to be, that all files together keep known."""
+
+_RECENT_LEAST_NBYTES = 1 << 17
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +93,7 @@ class BlobStore:
         self._solid_lock = threading.Lock()
         for wim in self.files:
             self.loader.allow_big_chunks(wim.file.size)
+        self._small = {wim.file.number: self._small_blobs_of(wim) for wim in self.files}
 
     def size(self, sha1: bytes) -> int | None:
         """Return the uncompressed size of a blob in bytes, or None where no file has it."""
@@ -123,6 +131,9 @@ class BlobStore:
                 f"blob {sha1.hex()} is in no file: {reason}", path=self.main.path, hint=hint
             )
         wim, row = found
+        small = self._small[wim.file.number].open(row)
+        if small is not None:
+            return small
         table = wim.blob_table
         solid = table.solid_of(row)
         if solid is not None:
@@ -139,6 +150,29 @@ class BlobStore:
             size=resource.uncompressed_size,
             owns_ahead=True,
         )
+
+    def load_ahead(self, hashes: Sequence[bytes], is_wanted: Callable[[], bool]) -> None:
+        """Decode small blobs on another thread, for whoever opens them soon.
+
+        Larger blobs are left alone: they are read ahead when they are read. ``is_wanted`` is asked
+        before each blob begins.
+        """
+        blobs = []
+        for sha1 in hashes:
+            found = self._find(sha1)
+            if found is not None:
+                wim, row = found
+                blob = self._small[wim.file.number].open(row)
+                if blob is not None:
+                    blobs.append(blob)
+        if blobs:
+            self.loader.submit(_load_while, blobs, is_wanted)
+
+    def absent(self, hashes: bytes) -> bytes:
+        """Return those of many hashes (20 bytes each, without separator) that no file has."""
+        for wim in self.files:
+            hashes = wim.blob_table.index.absent(hashes)
+        return hashes
 
     def read_all(self, sha1: bytes, max_size: int) -> bytes:
         """Return the whole of a blob, verified.
@@ -251,9 +285,22 @@ class BlobStore:
             ahead.drop()
         if self._owns_loader:
             self.loader.close()
+        for small in self._small.values():
+            small.forget()
         for wim in self.files:
             self.loader.cache.forget_file(wim.file.number)
             wim.close()
+
+    def _small_blobs_of(self, wim: WimFile) -> SmallBlobs:
+        return SmallBlobs(
+            wim.file,
+            wim.blob_table.index,
+            wim.codec,
+            wim.chunk_size,
+            self.loader.decompressors,
+            is_pipable=wim.header.is_pipable,
+            recent_nbytes=max(_RECENT_NBYTES // len(self.files), _RECENT_LEAST_NBYTES),
+        )
 
     def _find(self, sha1: bytes) -> tuple[WimFile, int] | None:
         first = None
@@ -289,6 +336,12 @@ class BlobStore:
                 ahead = ReadAhead(self.loader, resource, 0, resource.chunk_count - 1)
                 known = self._solid[key] = (resource, ahead)
         return known
+
+
+def _load_while(blobs: Sequence[SmallBlob], is_wanted: Callable[[], bool]) -> None:
+    for blob in blobs:
+        if not is_wanted() or not blob.load_ahead():
+            return
 
 
 def blob_info(wim: WimFile, row: int) -> BlobInfo:

@@ -1,6 +1,7 @@
 # cython: language_level=3
 """The kernel's side of FUSE: structures of linux/fuse.h, and attributes in its form."""
 
+from cpython.tuple cimport PyTuple_Check, PyTuple_GET_ITEM, PyTuple_GET_SIZE
 from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 
 cdef extern from "<linux/fuse.h>" nogil:
@@ -170,19 +171,20 @@ cdef inline int set_time(uint64_t *seconds, uint32_t *nanoseconds, object time_n
     return 0
 
 
-cdef inline int set_attr(fuse_attr *attr, tuple node) except -1:
+cdef inline int set_attr(fuse_attr *attr, object node) except -1:
     """Fill in what stat(2) shows of a node, from a ``NodeAttributes``."""
-    ino, mode, nlink, uid, gid, rdev, size, blocks, atime_ns, mtime_ns, ctime_ns = node
-    attr.ino = ino
-    attr.mode = mode
-    attr.nlink = nlink
-    attr.uid = uid
-    attr.gid = gid
-    attr.rdev = rdev
-    attr.size = size
-    attr.blocks = blocks
+    if not PyTuple_Check(node) or PyTuple_GET_SIZE(node) != 11:
+        raise TypeError(f"{node!r} are no attributes")
+    attr.ino = <object> PyTuple_GET_ITEM(node, 0)
+    attr.mode = <object> PyTuple_GET_ITEM(node, 1)
+    attr.nlink = <object> PyTuple_GET_ITEM(node, 2)
+    attr.uid = <object> PyTuple_GET_ITEM(node, 3)
+    attr.gid = <object> PyTuple_GET_ITEM(node, 4)
+    attr.rdev = <object> PyTuple_GET_ITEM(node, 5)
+    attr.size = <object> PyTuple_GET_ITEM(node, 6)
+    attr.blocks = <object> PyTuple_GET_ITEM(node, 7)
     attr.blksize = 4096
-    set_time(&attr.atime, &attr.atimensec, atime_ns)
-    set_time(&attr.mtime, &attr.mtimensec, mtime_ns)
-    set_time(&attr.ctime, &attr.ctimensec, ctime_ns)
+    set_time(&attr.atime, &attr.atimensec, <object> PyTuple_GET_ITEM(node, 8))
+    set_time(&attr.mtime, &attr.mtimensec, <object> PyTuple_GET_ITEM(node, 9))
+    set_time(&attr.ctime, &attr.ctimensec, <object> PyTuple_GET_ITEM(node, 10))
     return 0

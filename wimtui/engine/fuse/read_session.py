@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -99,11 +100,8 @@ class ReadSession(FuseSession):
 
 def _device_of_this_process() -> int:
     """Return the descriptor of the mount; pyfuse3 has it and does not tell."""
-    folder = Path("/proc/self/fd")
-    for name in os.listdir(folder):
-        try:
-            if os.readlink(folder / name) == DEVICE:
-                return int(name)
-        except OSError:
-            continue
+    for entry in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):
+            if str(entry.readlink()) == DEVICE:
+                return int(entry.name)
     raise RuntimeError("this process has no FUSE device open")

@@ -2,10 +2,11 @@
 # cython: cdivision=True, embedsignature=True, freethreading_compatible=True
 """stat(2) answers straight from the columns, with the sizes found so far kept by inode."""
 
-from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
 from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.string cimport memcpy
 
 from wimtui.engine.image._columns cimport (
     ATTRIBUTE_DIRECTORY, ATTRIBUTE_ENCRYPTED, ATTRIBUTE_REPARSE_POINT, FLAG_DIRECTORY,
@@ -128,6 +129,33 @@ cdef class StatTable:
         if row.attributes & (ATTRIBUTE_DIRECTORY | ATTRIBUTE_REPARSE_POINT | ATTRIBUTE_ENCRYPTED):
             return None
         return PyBytes_FromStringAndSize(<char *> row.content.sha1, 20)
+
+    def data_hashes(self):
+        """Return the hashes of all data that can be opened, 20 bytes each, empty ones left out.
+
+        None where a file is encrypted, which cannot be opened.
+        """
+        cdef Tables *t = &self.columns.tables
+        cdef Dentry *row
+        cdef size_t ino, index
+        cdef size_t used = 0
+        cdef bytes hashes = PyBytes_FromStringAndSize(
+            NULL, 20 * (<size_t> t.inode_count + t.stream_count))
+        cdef char *room = PyBytes_AS_STRING(hashes)
+        for ino in range(1, <size_t> t.inode_count + 1):
+            row = &t.dentries[t.first_dentry[ino]]
+            if row.attributes & ATTRIBUTE_DIRECTORY:
+                continue
+            if row.attributes & ATTRIBUTE_ENCRYPTED:
+                return None
+            if row.attributes & ATTRIBUTE_REPARSE_POINT == 0 and not is_zero(row.content.sha1):
+                memcpy(room + used, row.content.sha1, 20)
+                used += 20
+        for index in range(t.stream_count):
+            if not is_zero(t.streams[index].sha1):
+                memcpy(room + used, t.streams[index].sha1, 20)
+                used += 20
+        return hashes[:used]
 
     def with_size(self, Py_ssize_t ino, uint64_t size, uint64_t blocks):
         """Return the attributes with that size, which is not remembered."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from wimtui.engine.tree import OpenFile
 
 ZERO_SHA1: Final = bytes(20)
@@ -27,6 +29,17 @@ class Blobs(Protocol):
 
     def open(self, sha1: bytes) -> OpenFile:
         """Open the blob for reading. Raises MissingBlobError."""
+        ...
+
+    def load_ahead(self, hashes: Sequence[bytes], is_wanted: Callable[[], bool]) -> None:
+        """Have small blobs decoded that will be opened soon; returns at once.
+
+        ``is_wanted`` is asked before each blob begins. Errors are left for the reader to meet.
+        """
+        ...
+
+    def absent(self, hashes: bytes) -> bytes:
+        """Return those of many hashes (20 bytes each, without separator) that no file has."""
         ...
 
     def read_all(self, sha1: bytes, max_size: int) -> bytes:

@@ -24,7 +24,8 @@ from wimtui.engine.errors import (
 )
 from wimtui.engine.image._stat import StatTable
 from wimtui.engine.image.attributes import FileAttribute
-from wimtui.engine.image.blobs import ZERO_SHA1, EmptyFile, is_empty
+from wimtui.engine.image.blobs import EMPTY_SHA1, ZERO_SHA1, EmptyFile, is_empty
+from wimtui.engine.image.file_ahead import FileAhead
 from wimtui.engine.image.named_streams import StreamPath, named_streams
 from wimtui.engine.image.ntfs_xattrs import NTFS_PREFIX, NtfsAttributes
 from wimtui.engine.image.reparse import MAX_REPARSE_NBYTES, unix_target
@@ -76,7 +77,7 @@ class ViewOptions:
 class ImageView:
     """tree.ReadTree over one image."""
 
-    __slots__ = ("_blobs", "_columns", "_image_inodes", "_ntfs", "_stat", "_usage",
+    __slots__ = ("_ahead", "_blobs", "_columns", "_image_inodes", "_ntfs", "_stat", "_usage",
                  "metadata", "options")  # fmt: skip
 
     def __init__(
@@ -102,6 +103,7 @@ class ImageView:
             0o777 & ~dmask,
             chosen.unix_data,
         )
+        self._ahead = FileAhead(self._stat, blobs)
 
     # Names
 
@@ -276,7 +278,9 @@ class ImageView:
             MissingBlobError: The data are in none of the files given.
             NodeError: As ``data_sha1``.
         """
-        sha1 = self.data_sha1(ino)
+        sha1 = self._stat.plain_sha1(ino)
+        if sha1 is None:
+            sha1 = self.data_sha1(ino)
         if is_empty(sha1, self._blobs):
             return EmptyFile()
         if self._blobs.size(sha1) is None:
@@ -284,7 +288,20 @@ class ImageView:
                 f"the data of {_shown(self.metadata.path(self._dentry(ino)))} are not in this WIM",
                 hint="name the WIM that has them with --ref",
             )
-        return self._blobs.open(sha1)
+        file = self._blobs.open(sha1)
+        self._ahead.opened(ino, file)
+        return file
+
+    def every_file_opens(self) -> bool:
+        """Return whether ``open_file`` works for all: no file is encrypted, none lacks its data."""
+        hashes = self._stat.data_hashes()
+        if hashes is None:
+            return False
+        absent = self._blobs.absent(hashes)
+        return all(
+            absent[start : start + len(EMPTY_SHA1)] == EMPTY_SHA1
+            for start in range(0, len(absent), len(EMPTY_SHA1))
+        )
 
     def read_link(self, ino: Ino) -> bytes:
         """Return a link's target.
