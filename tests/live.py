@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import subprocess
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import posix_ipc
 import pytest
 
-from tests.mounting import wimtui
+from wimtui.service.mounts import list_mounts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -46,8 +45,8 @@ class Live:
         return sorted((self.runtime / "mounts").glob("*"))
 
     def mounts(self, where: Path) -> list[dict[str, Any]]:
-        """What `wimtui mounts` says of a mount point; others' mounts show as well."""
-        found = json.loads(wimtui("mounts", "--json").stdout)
+        """What `wimtui mounts --json` says of a mount point, and sweeps, without its start-up."""
+        found = [mount.as_json() for mount in list_mounts()]
         return [mount for mount in found if mount["mount_point"] == str(where)]
 
     def the_mount(self, where: Path) -> dict[str, Any]:

@@ -81,14 +81,15 @@ def find_staged(target: str) -> StagedMount:
         UsageError: Several staging folders belong to that mount point.
     """
     records = registry.list_mounts(all_users=os.geteuid() == 0)
-    folder = os.path.realpath(target)
-    if is_staging(folder):
-        found = [one for one in records if one.entry.staging_path == folder]
-        return StagedMount(found[-1] if found else None, folder, StagingNote.read(folder))
+    # Mounts first: a mount whose daemon hangs or is gone must not be looked into.
     record = registry.find_mount(target, records)
     if record is not None and record.status is not MountStatus.ENDED:
         staging = record.entry.staging_path
         return StagedMount(record, staging, StagingNote.read(staging) if staging else None)
+    folder = os.path.realpath(target)
+    if is_staging(folder):
+        found = [one for one in records if one.entry.staging_path == folder]
+        return StagedMount(found[-1] if found else None, folder, StagingNote.read(folder))
     where = registry.resolved_mount_point(target)
     loose = [one for one in loose_stagings(records) if one.mount_point == where]
     if len(loose) > 1:
