@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import shutil
 import signal
 from contextlib import contextmanager
@@ -53,8 +54,6 @@ class Mounted:
 
 def signal_gone(descriptor: int) -> None:
     """Wait until a process is gone."""
-    import select
-
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
     assert poll.poll(30_000)
