@@ -146,8 +146,10 @@ class WimtuiApp(App[None]):
     def take_mounts(self, message: messages.MountsListed) -> None:
         """Tell every screen what is mounted."""
         self.mounts = message.mounts
+        if not self.is_running:
+            return
         for screen in self.screen_stack:
-            if isinstance(screen, WimtuiScreen) and screen.is_mounted:
+            if isinstance(screen, WimtuiScreen) and screen.is_mounted and screen.display:
                 screen.show_mounts(self.mounts)
 
     @on(messages.OperationFailed)
@@ -197,6 +199,8 @@ class WimtuiApp(App[None]):
         )
 
     def _show_job_count(self) -> None:
+        if not self.is_running:
+            return
         for screen in self.screen_stack:
             for bar in screen.query(TitleBar):
                 bar.set_jobs(self.bridge.running_jobs)

@@ -54,6 +54,7 @@ class Bridge:
         self.jobs: list[Job] = []
         self._app = app
         self._numbers = count(1)
+        self._is_stopped = False
         self._busy: set[str] = set()
         self._pending = 0
         self._lock = threading.Lock()
@@ -75,7 +76,8 @@ class Bridge:
                 )
 
     def stop(self) -> None:
-        """Cancel the jobs and give them a moment to clear up."""
+        """Cancel the jobs and give them a moment to clear up; answers go nowhere from here on."""
+        self._is_stopped = True
         for job in self.jobs:
             job.cancel()
         deadline = time.monotonic() + _JOB_END_S
@@ -447,10 +449,12 @@ class Bridge:
             )
 
     def _post(self, target: MessagePump, message: Message) -> bool:
+        if self._is_stopped:
+            return False
         try:
             return target.post_message(message)
         except RuntimeError:
-            # The loop is closed: the app has ended.
+            # The loop was closed this very moment.
             return False
 
 

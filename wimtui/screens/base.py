@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.binding import Binding
 from textual.screen import ModalScreen, Screen
@@ -14,15 +14,33 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from textual.app import ComposeResult
+    from textual.message import Message
 
     from wimtui.bridge import Bridge
     from wimtui.service.mounts import MountSummary
 
+_HEARD_FROM = ("wimtui.", "textual.widgets.")
 WIDE = 100
 """Columns from which panels stand side by side."""
 
 
-class WimtuiScreen(Screen[None]):
+class _Attentive(Screen[Any]):
+    """A screen that hears no answers once its widgets are being taken down."""
+
+    async def _on_message(self, message: Message) -> None:
+        # Textual removes the widgets first, and still delivers what is queued for the screen.
+        # Its own internal messages have to come through.
+        is_answer = type(message).__module__.startswith(_HEARD_FROM)
+        if is_answer and not (self.display and self.app.is_running):
+            self.missed(message)
+        else:
+            await super()._on_message(message)
+
+    def missed(self, message: Message) -> None:
+        """React to an answer that came too late."""
+
+
+class WimtuiScreen(_Attentive):
     """A full screen: title bar, content, key hints."""
 
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (WIDE, "-wide")]  # noqa: RUF012 - Textual's own
@@ -69,7 +87,7 @@ class WimtuiScreen(Screen[None]):
         return super().check_action(action, parameters)
 
 
-class Dialog(ModalScreen[object]):
+class Dialog(_Attentive, ModalScreen[object]):
     """A panel over the screen."""
 
     BINDINGS: ClassVar = [Binding("escape", "close", "Close", tooltip="Close the dialog")]

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from textual.app import ComposeResult
+    from textual.message import Message
     from textual.timer import Timer
 
     from wimtui.bridge import Bridge
@@ -106,6 +107,11 @@ class BrowseScreen(WimtuiScreen):
         """Close the image."""
         if self.session is not None:
             self.bridge.close_image(self.session)
+
+    def missed(self, message: Message) -> None:
+        """Close an image that was opened too late."""
+        if isinstance(message, messages.ImageOpened):
+            self.bridge.close_image(message.session)
 
     # The image
 

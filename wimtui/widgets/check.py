@@ -6,11 +6,11 @@ from textual.widgets import Checkbox
 
 
 class Check(Checkbox):
-    """``✓`` for yes, an empty box for no."""
+    """``✓`` for yes, a dot for no."""
 
-    BUTTON_INNER = " "
+    BUTTON_INNER = "·"
 
     def watch_value(self) -> None:
         """Change the sign."""
-        self.BUTTON_INNER = "✓" if self.value else " "
+        self.BUTTON_INNER = "✓" if self.value else "·"
         super().watch_value()

@@ -118,6 +118,7 @@ class ColumnTable(ScrollView, Generic[RowT], can_focus=True):
         self.sort_key = ""
         self.sort_reverse = False
         self._layout: list[tuple[Column, int]] = []
+        self._layout_width = -1
 
     # What a subclass says
 
@@ -181,9 +182,8 @@ class ColumnTable(ScrollView, Generic[RowT], can_focus=True):
         return len(self.rows) + _HEADER_HEIGHT
 
     def on_resize(self) -> None:
-        """Give the columns the new width."""
+        """Keep the cursor in view."""
         self.virtual_size = Size(self.scrollable_content_region.width, self._height())
-        self._layout = lay_out(self.COLUMNS, self.scrollable_content_region.width - 2)
         self._keep_in_view()
 
     # Drawing
@@ -192,8 +192,8 @@ class ColumnTable(ScrollView, Generic[RowT], can_focus=True):
         """Draw one line of the widget."""
         width = self.scrollable_content_region.width
         base = self.rich_style
-        if not self._layout:
-            self._layout = lay_out(self.COLUMNS, width - 2)
+        if width != self._layout_width:
+            self._layout, self._layout_width = lay_out(self.COLUMNS, width - 2), width
         if y < _HEADER_HEIGHT:
             return self._render_header(width)
         number = y - _HEADER_HEIGHT + round(self.scroll_offset.y)

@@ -1,0 +1,105 @@
+"""How tests drive the app, and wait for what it shows."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wimtui.app import WimtuiApp
+from wimtui.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from textual.pilot import Pilot
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+DEADLINE_S = 20.0
+
+
+def make_app(*wims: Path | str, readonly: bool = False) -> WimtuiApp:
+    return WimtuiApp([str(wim) for wim in wims], readonly=readonly, user_settings=Settings())
+
+
+def drive(
+    app: WimtuiApp,
+    scenario: Callable[[Pilot[None]], Awaitable[None]],
+    *,
+    size: tuple[int, int] = (120, 36),
+) -> None:
+    """Run the app without a terminal while ``scenario`` plays on it."""
+
+    async def main() -> None:
+        async with app.run_test(size=size, notifications=True) as pilot:
+            await pilot.pause()
+            await scenario(pilot)
+            await until(pilot, lambda: app.bridge.is_idle, "all questions are answered")
+
+    asyncio.run(main())
+
+
+async def until(pilot: Pilot[None], condition: Callable[[], object], what: str = "") -> None:
+    """Wait for a condition; fails with what is on screen."""
+    deadline = time.monotonic() + DEADLINE_S
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not so in {DEADLINE_S:.0f} s: {what}\n{screen_text(pilot)}")
+        await pilot.pause(0.02)
+
+
+async def until_shown(pilot: Pilot[None], text: str) -> None:
+    """Wait for a text anywhere on screen."""
+    await until(pilot, lambda: text in screen_text(pilot), f"{text!r} is on screen")
+
+
+async def type_text(pilot: Pilot[None], text: str) -> None:
+    """Press the keys of a text."""
+    names = {"/": "slash", ".": "full_stop", "-": "minus", "_": "underscore", " ": "space",
+             "*": "asterisk", "[": "left_square_bracket"}  # fmt: skip
+    await pilot.press(*(names.get(sign, sign) for sign in text))
+
+
+def screen_text(pilot: Pilot[None]) -> str:
+    """What the screen shows, as lines of text."""
+    app = pilot.app
+    width, height = app.size
+    lines = app.screen._compositor.render_strips(app.size)[:height]
+    return "\n".join(strip.text[:width].rstrip() for strip in lines)
+
+
+class Mounter:
+    """Mounts WIMs with the command line, beside the app under test."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self._points: list[Path] = []
+
+    def run(self, *words: str | Path) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "wimtui", *map(str, words)],
+            capture_output=True, text=True, check=False, timeout=60, cwd=ROOT, env=os.environ,
+        )  # fmt: skip
+
+    def mount(self, wim: Path, image: int, name: str = "m") -> Path:
+        point = self.home / name
+        point.mkdir(exist_ok=True)
+        done = self.run("mount", wim, str(image), point)
+        assert done.returncode == 0, done.stderr
+        self._points.append(point)
+        return point
+
+    def end_all(self) -> None:
+        for point in self._points:
+            if os.path.ismount(point):
+                self.run("unmount", "--force", point)
+
+
+def is_mounted(point: Path) -> bool:
+    """Whether the kernel has something mounted there; asks no file system."""
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    return any(line.split(" ")[4].replace("\\040", " ") == str(point) for line in lines)

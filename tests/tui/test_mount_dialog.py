@@ -1,0 +1,158 @@
+"""The mount dialog: what it offers, what it refuses, and what comes of it."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+import pytest
+from textual.widgets import Button, Input, Select
+
+from tests.tui.driving import Mounter, drive, is_mounted, make_app, until, until_shown
+from wimtui.screens.mount import MountDialog, mount_command
+from wimtui.service import mounts
+from wimtui.widgets.check import Check
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from textual.pilot import Pilot
+
+
+async def open_dialog(pilot: Pilot[None]) -> MountDialog:
+    await until_shown(pilot, "Images")
+    await until_shown(pilot, "Index")
+    await pilot.press("m")
+    await until(pilot, lambda: isinstance(pilot.app.screen, MountDialog), "the dialog is open")
+    dialog = pilot.app.screen
+    assert isinstance(dialog, MountDialog)
+    await until(pilot, lambda: dialog.query_one("#place", Input).value, "a place is offered")
+    return dialog
+
+
+@pytest.mark.fuse
+@pytest.mark.mqueue
+def test_mounts_with_the_options_chosen(wim: Path, home: Path, mounter: Mounter) -> None:
+    point = home / "new folder" / "m"
+
+    async def scenario(pilot: Pilot[None]) -> None:
+        await until_shown(pilot, "Index")
+        await pilot.press("j")
+        dialog = await open_dialog(pilot)
+        assert dialog.query_one("#image", Select).value == 2
+        dialog.query_one("#place", Input).value = str(point)
+        await until_shown(pilot, "missing; it is made when you mount")
+        dialog.query_one("#check", Check).value = True
+        dialog.query_one("#streams", Select).value = "windows"
+        await pilot.pause()
+        words = shlex.split(dialog.command())
+        assert words == ["wimtui", "mount", "--check", "--streams-interface=windows", str(wim),
+                         "2", str(point)]  # fmt: skip
+        await pilot.press("ctrl+s")
+        await until_shown(pilot, "Mounted")
+        assert is_mounted(point)
+        # The WIM's screen marks the image.
+        await until_shown(pilot, "●")
+
+    drive(make_app(wim), scenario)
+    found = mounts.find_mount(str(point))
+    assert (found.image_index, found.mode) == (2, "ro")
+    assert (point / "Windows").is_dir()
+    mounter.run("unmount", point)
+
+
+@pytest.mark.fuse
+@pytest.mark.mqueue
+def test_the_daemons_refusal_stays_in_the_dialog(wim: Path, home: Path) -> None:
+    point = home / "m"
+    point.mkdir()
+
+    async def scenario(pilot: Pilot[None]) -> None:
+        dialog = await open_dialog(pilot)
+        dialog.query_one("#place", Input).value = str(point)
+        dialog.query_one("#references", Input).value = str(home / "none*.swm")
+        await until_shown(pilot, "✓ an empty folder")
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: dialog.query_one("#outcome").has_class("bad"), "it says why")
+        assert pilot.app.screen is dialog
+        dialog.query_one("#references", Input).value = ""
+        await until(pilot, lambda: not dialog.query_one("#mount", Button).disabled)
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: is_mounted(point), "the second try mounts")
+
+    drive(make_app(wim), scenario)
+    mounts.unmount_at(str(point))
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (lambda path: path.write_text("x"), "no folder"),
+        (lambda path: (path.mkdir(), (path / "x").write_text("x")), "not empty"),
+        (lambda path: path.mkdir(), "an empty folder"),
+        (lambda path: None, "missing; it is made"),
+    ],
+    ids=["file", "not empty", "ready", "missing"],
+)
+def test_mount_points_are_checked(wim: Path, home: Path, make: object, text: str) -> None:
+    point = home / "place"
+    assert callable(make)
+    make(point)
+
+    async def scenario(pilot: Pilot[None]) -> None:
+        dialog = await open_dialog(pilot)
+        dialog.query_one("#place", Input).value = str(point)
+        await until_shown(pilot, text)
+        can = text in ("an empty folder", "missing; it is made")
+        await until(pilot, lambda: dialog.query_one("#mount", Button).disabled is not can)
+
+    drive(make_app(wim), scenario)
+
+
+@pytest.mark.fuse
+@pytest.mark.mqueue
+def test_a_taken_mount_point_is_refused(wim: Path, mounter: Mounter) -> None:
+    point = mounter.mount(wim, 1)
+
+    async def scenario(pilot: Pilot[None]) -> None:
+        dialog = await open_dialog(pilot)
+        dialog.query_one("#place", Input).value = str(point)
+        await until_shown(pilot, "a WIM image is mounted there already")
+        assert dialog.query_one("#mount", Button).disabled
+
+    drive(make_app(wim), scenario)
+
+
+def test_the_command_is_copied(wim: Path) -> None:
+    async def scenario(pilot: Pilot[None]) -> None:
+        dialog = await open_dialog(pilot)
+        await pilot.press("ctrl+y")
+        await until_shown(pilot, "Copied the command")
+        assert pilot.app.clipboard == dialog.command()
+
+    drive(make_app(wim), scenario)
+
+
+def test_the_command_is_quoted_for_a_shell() -> None:
+    text = mount_command(
+        "/a b/it's.wim", 3, "/m n", streams="none", flags=["check"], references=["/a b/*.swm"]
+    )
+    assert shlex.split(text) == [
+        "wimtui", "mount", "--check", "--streams-interface=none", "--ref=/a b/*.swm",
+        "/a b/it's.wim", "3", "/m n",
+    ]  # fmt: skip
+
+
+def test_paths_are_completed(wim: Path, home: Path) -> None:
+    (home / "mountpoints").mkdir()
+
+    async def scenario(pilot: Pilot[None]) -> None:
+        dialog = await open_dialog(pilot)
+        box = dialog.query_one("#place", Input)
+        box.value = str(home / "mountp")
+        box.cursor_position = len(box.value)
+        await until(pilot, lambda: box._suggestion.endswith("mountpoints/"), "it is offered")
+        await pilot.press("right")
+        assert box.value == f"{home}/mountpoints/"
+
+    drive(make_app(wim), scenario)
