@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from wimtui.engine.errors import ReparseDataError
-from wimtui.engine.image.attributes import FileAttribute, is_plain_directory
+from wimtui.engine.image.attributes import is_plain_directory
 from wimtui.engine.image.reparse import ReparseLink, ReparseTag
 
 if TYPE_CHECKING:
@@ -19,52 +19,60 @@ _MAX_LINKS = 40
 
 
 class DirectoryLinks:
-    """Resolves relative targets inside a tree; remembers the directories it has seen."""
+    """Resolves relative targets inside a tree, whose directories it is told as they are met."""
 
     def __init__(self, tree: TreeSnapshot, read: Callable[[bytes], bytes | None]) -> None:
         """Look into ``tree``; ``read`` returns the reparse data behind a hash or token."""
         self._tree = tree
         self._read = read
+        self._above: dict[int, tuple[DentryNode, DentryNode]] = {}
+        """Directories, which are kept alive here, and their parents."""
         self._names: dict[int, dict[bytes, DentryNode]] = {}
-        self._parents: dict[int, DentryNode] = {}
-        self._kept: list[DentryNode] = []
 
-    def note(self, parent: DentryNode, children: list[DentryNode]) -> None:
-        """Remember what a directory holds."""
-        self._names[id(parent)] = {child.name: child for child in children}
-        self._kept.append(parent)
-        for child in children:
-            self._parents[id(child)] = parent
-            self._kept.append(child)
+    def note(self, directory: DentryNode, parent: DentryNode) -> None:
+        """Remember where a directory lies."""
+        self._above[id(directory)] = (directory, parent)
 
-    def points_at_directory(self, link: DentryNode) -> bool:
+    def points_at_directory(self, link: DentryNode, parent: DentryNode) -> bool:
         """Return whether a symlink's relative target is a directory, other links followed."""
-        end = self._follow(link, _MAX_LINKS)
-        return end is not None and is_plain_directory(end.attributes)
+        way = [parent]
+        while (above := self._above.get(id(way[-1]))) is not None:
+            way.append(above[1])
+        return self._resolve(link, way[::-1], _MAX_LINKS) is not None
 
-    def _follow(self, link: DentryNode, left: int) -> DentryNode | None:
+    def _resolve(
+        self, link: DentryNode, way: list[DentryNode], left: int
+    ) -> list[DentryNode] | None:
+        """Return the directories from the root to the target, given those to the link.
+
+        None where the target is no directory, or cannot be followed inside the image.
+        """
         target = self._target(link)
-        at: DentryNode | None = self._parents.get(id(link))
         if target is None or not left:
             return None
         for component in target:
-            if at is not None and at.attributes & FileAttribute.REPARSE_POINT:
-                at = self._follow(at, left - 1)
-            if at is None or not is_plain_directory(at.attributes):
-                return None
+            if component in (b"", b"."):
+                continue
             if component == b"..":
-                at = self._parents.get(id(at), at)
-            elif component not in (b"", b"."):
-                at = self._children(at).get(component)
-        if at is not None and at.attributes & FileAttribute.REPARSE_POINT:
-            return self._follow(at, left - 1)
-        return at
+                way = way[:-1] or way
+                continue
+            child = self._children(way[-1]).get(component)
+            if child is None:
+                return None
+            if is_plain_directory(child.attributes):
+                way = [*way, child]
+                continue
+            further = self._resolve(child, way, left - 1)
+            if further is None:
+                return None
+            way = further
+        return way
 
     def _children(self, directory: DentryNode) -> dict[bytes, DentryNode]:
         known = self._names.get(id(directory))
         if known is None:
-            self.note(directory, list(self._tree.children(directory)))
-            known = self._names[id(directory)]
+            known = {child.name: child for child in self._tree.children(directory)}
+            self._names[id(directory)] = known
         return known
 
     def _target(self, link: DentryNode) -> list[bytes] | None:

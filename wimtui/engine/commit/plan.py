@@ -17,7 +17,7 @@ from wimtui.engine.commit.references import (
 )
 from wimtui.engine.commit.sources import pieces, sha1_of
 from wimtui.engine.errors import BlobHashError, WimError
-from wimtui.engine.image.attributes import FileAttribute, is_plain_directory
+from wimtui.engine.image.attributes import FileAttribute
 from wimtui.engine.image.blobs import ZERO_SHA1
 from wimtui.engine.image.metadata import ImageMetadata
 from wimtui.engine.image.metadata_writer import write_metadata
@@ -33,6 +33,11 @@ if TYPE_CHECKING:
     from wimtui.engine.commit.snapshot import BlobSource, TreeSnapshot
     from wimtui.engine.container.xml_data import ImageElement, XmlData
     from wimtui.engine.image.metadata_writer import DentryNode
+
+
+# Plain numbers: each operation on an IntFlag costs as much as all else that is done for a node.
+_DIRECTORY = int(FileAttribute.DIRECTORY)
+_DIRECTORY_BITS = int(FileAttribute.DIRECTORY | FileAttribute.REPARSE_POINT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,35 +248,44 @@ class _StoredTree:
         self._originals: dict[int, DentryNode] = {}
 
     def root(self) -> DentryNode:
-        root = self._tree.root()
-        return self._stored(root)
+        return self._stored(self._tree.root(), None)
 
     def children(self, node: DentryNode) -> Iterable[DentryNode]:
-        original = self._originals.pop(id(node))
-        children = list(self._tree.children(original))
-        if self._links is not None:
-            self._links.note(original, children)
-        return [self._stored(child) for child in children]
+        parent = self._originals.pop(id(node), node)
+        return [self._stored(child, parent) for child in self._tree.children(parent)]
 
-    def _stored(self, node: DentryNode) -> DentryNode:
+    def _stored(self, node: DentryNode, parent: DentryNode | None) -> DentryNode:
+        if self._links is None or parent is None:
+            return self._hashed(node)
+        if node.attributes & _DIRECTORY_BITS == _DIRECTORY:
+            self._links.note(node, parent)
+        stored = self._hashed(node)
+        if (
+            stored is not node
+            and node.reparse_tag == ReparseTag.SYMLINK
+            and not node.attributes & _DIRECTORY
+            and self._links.points_at_directory(node, parent)
+        ):
+            stored.attributes |= _DIRECTORY
+        return stored
+
+    def _hashed(self, node: DentryNode) -> DentryNode:
+        """Return a node with hashes for tokens: itself where it has none."""
         hashes = self._hashes
+        if not (
+            node.content_sha1 in hashes
+            or node.data_sha1 in hashes
+            or any(sha1 in hashes for _, sha1 in node.named_streams)
+        ):
+            return node
+        streams = tuple((name, hashes.get(sha1, sha1)) for name, sha1 in node.named_streams)
         stored = replace(
             node,
             content_sha1=hashes.get(node.content_sha1, node.content_sha1),
             data_sha1=hashes.get(node.data_sha1, node.data_sha1),
-            named_streams=tuple(
-                (name, hashes.get(sha1, sha1)) for name, sha1 in node.named_streams
-            ),
+            named_streams=streams,
         )
-        if (
-            self._links is not None
-            and node.reparse_tag == ReparseTag.SYMLINK
-            and node.content_sha1 in hashes
-            and not node.attributes & FileAttribute.DIRECTORY
-            and self._links.points_at_directory(node)
-        ):
-            stored.attributes |= FileAttribute.DIRECTORY
-        if is_plain_directory(node.attributes):
+        if node.attributes & _DIRECTORY_BITS == _DIRECTORY:
             self._originals[id(stored)] = node
         return stored
 
