@@ -145,6 +145,16 @@ class ChunkCache:
                 chunks.append(pending)
         return Claim(chunks, mine)
 
+    def claim_one(self, resource: ResourceKey, chunk: int) -> PendingChunk | None:
+        """Claim one chunk that is not in memory; None where another thread decodes it."""
+        key = (*resource, chunk)
+        with self._lock:
+            if key in self._pending or key in self._entries:
+                return None
+            pending = self._pending[key] = PendingChunk()
+            self._misses += 1
+        return pending
+
     def fulfil(self, resource: ResourceKey, chunk: int, pending: PendingChunk, data: bytes) -> None:
         """Store a claimed chunk and hand it to those who wait."""
         key = (*resource, chunk)
@@ -170,6 +180,15 @@ class ChunkCache:
         with self._lock:
             del self._pending[(*resource, chunk)]
         pending.settle()
+
+    def discard(self, resource: ResourceKey, first: int, last: int) -> None:
+        """Drop chunks ``first`` to ``last`` (inclusive), those that are in memory."""
+        file, offset = resource
+        with self._lock:
+            for chunk in range(first, last + 1):
+                data = self._entries.pop((file, offset, chunk), None)
+                if data is not None:
+                    self._nbytes -= len(data)
 
     def forget_file(self, file_number: int) -> None:
         """Drop all chunks of one file."""

@@ -72,17 +72,39 @@ class ChunkLoader:
                 found.append(data)
         return found
 
+    def load_one(self, resource: ChunkedResource, chunk: int) -> bytes | None:
+        """Return a chunk that was not in memory; None where another thread decodes it.
+
+        For chunks of at most 8 MiB. Raises as ``load``.
+        """
+        pending = self.cache.claim_one(resource.key, chunk)
+        if pending is None:
+            return self.cache.get(resource.key, chunk)
+        error: Exception | None = None
+        try:
+            data = resource.chunk(chunk, self.decompressors)
+        except Exception as caught:
+            error = caught
+            raise
+        else:
+            self.cache.fulfil(resource.key, chunk, pending, data)
+            pending = None
+            return data
+        finally:
+            if pending is not None:
+                self.cache.abandon(resource.key, chunk, pending, error)
+
     def prefetch(
-        self, resource: ChunkedResource, first: int, last: int, is_wanted: Callable[[], bool]
+        self, resource: ChunkedResource, first: int, last: int, first_wanted: Callable[[], int]
     ) -> None:
         """Decode chunks into the cache on the pool's threads, in batches of 256 KiB.
 
-        ``is_wanted`` is asked before each batch begins. Errors are left for the reader to meet.
+        ``first_wanted`` is asked before each batch begins: what lies before is skipped. Errors are left for the reader to meet.
         """
         step = max(1, BATCH_NBYTES >> resource.chunk_shift)
         for start in range(first, last + 1, step):
             end = min(start + step - 1, last)
-            self.submit(self._prefetch_batch, resource, start, end, is_wanted)
+            self.submit(self._prefetch_batch, resource, start, end, first_wanted)
 
     def submit(self, task: Callable[..., T], *arguments: object) -> Future[T] | None:
         """Run a task on the pool's threads; None where the loader is closed."""
@@ -124,9 +146,10 @@ class ChunkLoader:
         self.close()
 
     def _prefetch_batch(
-        self, resource: ChunkedResource, first: int, last: int, is_wanted: Callable[[], bool]
+        self, resource: ChunkedResource, first: int, last: int, first_wanted: Callable[[], int]
     ) -> None:
-        if not is_wanted():
+        first = max(first, first_wanted())
+        if first > last:
             return
         claim = self.cache.claim(resource.key, first, last)
         if claim.mine:

@@ -104,18 +104,26 @@ class ChunkedBlob:
         if first == last:
             chunk = self._cache.get(resource.key, first)
             if chunk is None:
-                if not self._is_cheap(first, last):
-                    return None
-                chunk = self._loader.load(resource, first, first)[0]
+                chunk = self._load_cheap(first)
+            if chunk is None:
+                return None
             self._ahead.note(start, stop)
             begin = first << shift
             return chunk[start - begin : stop - begin]
         chunks = self._cache.get_run(resource.key, first, last)
         if chunks is None:
-            if not self._is_cheap(first, last):
+            if last - first > 1:
                 return None
-            chunks = self._loader.load(resource, first, last)
+            head, tail = (self._cache.get(resource.key, chunk) for chunk in (first, last))
+            if head is None and tail is None:
+                return None
+            head = head or self._load_cheap(first)
+            tail = tail or self._load_cheap(last)
+            if head is None or tail is None:
+                return None
+            chunks = [head, tail]
         self._ahead.note(start, stop)
+        self._let_go(first, stop)
         return _joined(chunks, start - (first << shift), stop - (last << shift))
 
     def read(self, offset: int, size: int) -> bytes:
@@ -145,6 +153,7 @@ class ChunkedBlob:
         chunks = self._cache.get_run(resource.key, first, last)
         if chunks is None:
             chunks = self._load_run(first, last)
+        self._let_go(first, stop)
         return _joined(chunks, start - (first << shift), stop - (last << shift))
 
     def close(self) -> None:
@@ -157,20 +166,23 @@ class ChunkedBlob:
             raise ValueError("a negative offset or size")
         return b""
 
-    def _is_cheap(self, first: int, last: int) -> bool:
-        """Return whether at most one chunk is missing, small, and nobody else's work."""
+    def _load_cheap(self, chunk: int) -> bytes | None:
+        """Decode a chunk on the spot if it is small and nobody else's work."""
+        if self._resource.chunk_size > _INLINE_CHUNK or self._ahead.is_scheduled(chunk):
+            return None
+        return self._loader.load_one(self._resource, chunk)
+
+    def _let_go(self, first: int, stop: int) -> None:
+        """Drop the chunks that a long reader has had: whoever copies does not come back.
+
+        And if so the kernel has kept them. Chunks of solid resources stay, as they hold more than
+        one file, and so do large ones, which a single read does not use up.
+        """
         resource = self._resource
-        if resource.chunk_size > _INLINE_CHUNK or last - first > 1:
-            return False
-        missing = [
-            chunk
-            for chunk in range(first, last + 1)
-            if self._cache.get(resource.key, chunk) is None
-        ]
-        return len(missing) < 2 and not any(
-            self._cache.is_pending(resource.key, chunk) or self._ahead.is_scheduled(chunk)
-            for chunk in missing
-        )
+        if self._owns_ahead and self._ahead.is_long and resource.chunk_size <= _INLINE_CHUNK:
+            following = stop >> resource.chunk_shift
+            self._ahead.pass_by(following)
+            self._cache.discard(resource.key, first, following - 1)
 
     def _load_run(self, first: int, last: int) -> list[bytes]:
         """Load many chunks, with the help of the pool beyond the first batch."""
@@ -178,15 +190,15 @@ class ChunkedBlob:
         step = max(1, BATCH_NBYTES >> resource.chunk_shift)
         if last - first < step:
             return self._loader.load(resource, first, last)
-        waiting = True
+        wanted = 0
         if not self._ahead.is_scheduled(last):
-            self._loader.prefetch(resource, first + step, last, lambda: waiting)
+            self._loader.prefetch(resource, first + step, last, lambda: wanted)
         chunks: list[bytes] = []
         try:
             for start in range(first, last + 1, step):
                 chunks += self._loader.load(resource, start, min(start + step - 1, last))
         finally:
-            waiting = False
+            wanted = resource.chunk_count
         return chunks
 
 

@@ -20,6 +20,9 @@ _SLACK_NBYTES = 1 << 20
 _LONG_CHUNK_FRACTION = 4
 """Of chunks over 8 MiB the next one is decoded once the reader is in the last quarter."""
 
+_LONG_STREAK = 8
+"""Reads in a row after which a reader is taken for one that copies the whole."""
+
 
 class ReadAhead:
     """Watches the reads of one resource and has the next chunks decoded on other threads.
@@ -29,6 +32,7 @@ class ReadAhead:
     """
 
     __slots__ = (
+        "_first_wanted",
         "_generation",
         "_last_chunk",
         "_loader",
@@ -54,13 +58,14 @@ class ReadAhead:
         self._streak = 0
         self._scheduled = -1
         self._generation = 0
+        self._first_wanted = 0
         self._lock = threading.Lock()
 
     def note(self, start: int, stop: int) -> None:
         """Take notice of a read from ``start`` to ``stop``."""
         if -_SLACK_NBYTES <= start - self._position <= _SLACK_NBYTES:
             self._streak += 1
-        else:
+        elif self._streak:
             self.drop()
         self._position = stop
         if self._streak < 2:
@@ -73,13 +78,23 @@ class ReadAhead:
         elif target - self._scheduled >= self._step:
             self._schedule(stop, target)
 
+    @property
+    def is_long(self) -> bool:
+        """Whether the reader has gone from front to back for a while."""
+        return self._streak >= _LONG_STREAK
+
     def is_scheduled(self, chunk: int) -> bool:
         """Return whether the chunk was handed to other threads."""
         return chunk <= self._scheduled and self._streak >= 2
 
+    def pass_by(self, chunk: int) -> None:
+        """Take notice that the reader has had all before ``chunk`` and will not come back."""
+        self._first_wanted = chunk
+
     def drop(self) -> None:
         """Forget what was scheduled and has not begun."""
         with self._lock:
+            self._first_wanted = 0
             self._generation += 1
             self._scheduled = -1
             self._streak = 0
@@ -93,4 +108,11 @@ class ReadAhead:
         while first <= target and self._loader.cache.has(resource.key, first):
             first += 1
         if first <= target:
-            self._loader.prefetch(resource, first, target, lambda: self._generation == generation)
+            self._loader.prefetch(
+                resource,
+                first,
+                target,
+                lambda: (
+                    self._first_wanted if self._generation == generation else resource.chunk_count
+                ),
+            )

@@ -18,6 +18,8 @@ from wimtui.engine.errors import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from typing_extensions import Buffer
+
     from wimtui.engine.codecs.base import Decompressor
     from wimtui.engine.codecs.factory import DecompressorPool
     from wimtui.engine.container.file_bytes import FileBytes
@@ -74,6 +76,22 @@ class ChunkedResource:
         """Names the resource among all that the process has open."""
         self._table = ChunkTable(file, layout)
 
+    def chunk(self, number: int, decompressors: DecompressorPool) -> bytes:
+        """Decode one chunk. Raises as ``chunks``."""
+        [place] = self._table.places(number, number)
+        stored = self.file.read(
+            place.offset_in_wim,
+            place.stored_size,
+            f"chunk {number} of the resource at {self.offset_in_wim}",
+        )
+        if place.stored_size == place.uncompressed_size:
+            return stored
+        decompressor = decompressors.take(self.codec, self.chunk_size)
+        try:
+            return self._decode(decompressor, stored, number, place)
+        finally:
+            decompressors.give_back(self.codec, self.chunk_size, decompressor)
+
     def chunks(self, first: int, last: int, decompressors: DecompressorPool) -> Iterator[bytes]:
         """Decode chunks ``first`` to ``last`` (inclusive), one after the other.
 
@@ -126,7 +144,7 @@ class ChunkedResource:
         return places, memoryview(self.file.read(begin, end - begin, structure))
 
     def _decode(
-        self, decompressor: Decompressor, data: memoryview, chunk: int, place: ChunkPlace
+        self, decompressor: Decompressor, data: Buffer, chunk: int, place: ChunkPlace
     ) -> bytes:
         try:
             return decompressor.decompress(data, place.uncompressed_size)
