@@ -8,7 +8,7 @@ import os
 import random
 import shutil
 import signal
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,6 +42,8 @@ class Case:
     new: tuple[list[Contents], Names]
     calls: int
     """File-changing system calls of the way."""
+    verified: set[bytes] = field(default_factory=set)
+    """SHA-1 of the files that wimlib-imagex has verified."""
 
 
 def state(path: Path) -> tuple[list[Contents], Names]:
@@ -73,8 +75,10 @@ def check_old_or_new(case: Case, path: Path) -> bool:
     """The file is whole, and holds the old or the new images; return whether the new ones."""
     found = state(path)
     assert found in (case.old, case.new)
-    if WIMLIB is not None:
+    digest = hashlib.sha1(path.read_bytes()).digest()
+    if WIMLIB is not None and digest not in case.verified:
         wimlib("verify", path)
+        case.verified.add(digest)
     return found == case.new
 
 
@@ -161,6 +165,9 @@ def test_power_cut(case: Case, tmp_path: Path) -> None:
         seen.add(digest)
         cut = tmp_path / "cut.wim"
         cut.write_bytes(contents)
+        if len(seen) % 4:
+            # wimlib-imagex looks at a quarter of them, this program at all.
+            case.verified.add(digest)
         if not check_old_or_new(case, cut) and len(seen) % 5 == 0:
             run(case.way, cut)
             assert state(cut) == case.new

@@ -23,11 +23,11 @@ from wimtui.engine.commit.resource_writer import ResourceWriter
 from wimtui.engine.commit.sources import MemorySource
 from wimtui.engine.commit.space import check_space
 from wimtui.engine.commit.table import TableBuilder
-from wimtui.engine.commit.verify import verify_written
-from wimtui.engine.container.flags import HEADER_NBYTES, HeaderFlag, ResourceFlag
+from wimtui.engine.commit.verify import check_header, verify_written
+from wimtui.engine.container.flags import HeaderFlag, ResourceFlag
 from wimtui.engine.container.integrity import DEFAULT_PIECE_SIZE, covered_nbytes
 from wimtui.engine.container.resource import NO_RESOURCE
-from wimtui.engine.errors import IntegrityTableError, WriteFailedError
+from wimtui.engine.errors import IntegrityTableError
 from wimtui.engine.progress import Phase
 
 if TYPE_CHECKING:
@@ -276,8 +276,7 @@ class Appender:
             with reported(self._path, "write the header"):
                 self._pwrite(fd, header.pack(), 0)
                 self._options.disk.fsync(fd)
-            if os.pread(fd, HEADER_NBYTES, 0) != header.pack():
-                raise WriteFailedError("the header reads differently", path=self._path)
+            check_header(fd, self._path, header)
         except BaseException:
             self._restore(fd)
             raise

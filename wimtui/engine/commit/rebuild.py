@@ -31,7 +31,7 @@ from wimtui.engine.commit.solid_writer import SolidWriter
 from wimtui.engine.commit.sources import MemorySource
 from wimtui.engine.commit.space import check_space
 from wimtui.engine.commit.table import SolidBlob, TableBuilder
-from wimtui.engine.commit.verify import verify_written
+from wimtui.engine.commit.verify import check_header, verify_written
 from wimtui.engine.container.compression import CODEC_FLAGS, check_chunk_size
 from wimtui.engine.container.flags import (
     HeaderFlag,
@@ -212,6 +212,7 @@ class Rebuilder:
         self._reporter.begin(Phase.SYNC)
         with reported(temporary.path, "write"):
             self._options.disk.fsync(temporary.fd)
+        check_header(temporary.fd, temporary.path, header)
         verify_written(
             temporary.path, header, tables, body.written, body.encoded_images, self._reporter
         )

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from os import cpu_count
 from typing import TYPE_CHECKING
 
 from wimtui.engine.codecs.factory import DecompressorPool
@@ -41,6 +41,12 @@ class _Piece:
     resource: Resource
     offset_in_resource: int
     size: int
+
+
+def check_header(fd: int, path: str, header: Header) -> None:
+    """Read the header of an open file back. Raises WriteFailedError, OSError."""
+    if os.pread(fd, HEADER_NBYTES, 0) != header.pack():
+        raise WriteFailedError("the header reads differently from what was written", path=path)
 
 
 def verify_written(
@@ -142,7 +148,7 @@ def _digests(pieces: list[_Piece], cancel: CancelToken | None) -> Iterator[tuple
     for piece in pieces:
         by_resource.setdefault(id(piece.resource), []).append(piece)
     decompressors = DecompressorPool()
-    workers = cpu_count() or 1
+    workers = os.cpu_count() or 1
     window: deque[Future[list[tuple[_Piece, bytes]]]] = deque()
     executor = ThreadPoolExecutor(workers, "verify")
     try:
