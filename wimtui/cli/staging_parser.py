@@ -11,7 +11,10 @@ if TYPE_CHECKING:
     Add = Callable[[str, str], argparse.ArgumentParser]
     """Makes the parser of a command from its name and one sentence."""
 
-STAGING_COMMANDS = ("mountrw", "remount", "status", "diff", "restore", "holders", "cleanup")
+STAGING_COMMANDS = (
+    *("mountrw", "remount", "status", "diff", "restore", "commit", "watch", "holders"),
+    "cleanup",
+)
 
 _TARGET = "where it is or was mounted, or a staging folder"
 
@@ -29,6 +32,8 @@ def add_staging_commands(
     _add_status(add)
     _add_diff(add)
     _add_restore(add)
+    _add_commit(add)
+    _add_watch(add)
     _add_holders(add)
     _add_cleanup(add)
 
@@ -54,6 +59,19 @@ def add_disposition_options(parser: argparse.ArgumentParser) -> None:
     chosen.add_argument(
         "--keep", action="store_true", help="leave uncommitted changes staged for a remount"
     )
+    add_commit_options(parser)
+
+
+def add_commit_options(parser: argparse.ArgumentParser) -> None:
+    """Add how changes are committed."""
+    add = parser.add_argument
+    add("--rebuild", action="store_true", help="write the WIM anew, without dead bytes")
+    add("--recompress", action="store_true", help="rebuild, and compress everything again")
+    add("--check", action="store_true", help="write an integrity table")
+    add("--new-image", action="store_true", help="append an image instead of changing this one")
+    add("--name", default="", help="of the new image")
+    add("--description", default="", help="of the new image")
+    add("--boot", action="store_true", help="make the new image the bootable one")
 
 
 def _add_remount(add: Add) -> None:
@@ -81,6 +99,19 @@ def _add_restore(add: Add) -> None:
     parser = add("restore", "undo the staged changes of files and folders")
     parser.add_argument("target", metavar="DIR", help=_TARGET)
     parser.add_argument("paths", nargs="+", metavar="PATH", help="below DIR or from the root")
+    _json(parser)
+
+
+def _add_commit(add: Add) -> None:
+    parser = add("commit", "write staged changes to the WIM; a mount goes on")
+    parser.add_argument("target", metavar="DIR", help=_TARGET)
+    add_commit_options(parser)
+    _json(parser)
+
+
+def _add_watch(add: Add) -> None:
+    parser = add("watch", "print what a mount's daemon does, until it ends")
+    parser.add_argument("directory", metavar="DIR")
     _json(parser)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 import trio
 
 from wimtui.control.protocol import OkReply, Reply
+from wimtui.engine.errors import UsageError
 from wimtui.engine.fuse.invalidate import KernelCache
 from wimtui.engine.staging.changes import ChangeTotals, count_changes, list_changes
 from wimtui.engine.staging.diff import diff_changes
@@ -19,6 +20,7 @@ from wimtui.engine.staging.restore import restore
 if TYPE_CHECKING:
     from wimtui.control.bulk import BulkFolder
     from wimtui.control.protocol import Data
+    from wimtui.daemon.commit import Committer
     from wimtui.daemon.staging import Staging
     from wimtui.engine.fuse.write_operations import WriteOperations
 
@@ -39,12 +41,14 @@ class StagedChanges:
 
     Attributes:
         staging: What is staged.
+        committer: What saves it.
     """
 
     REQUESTS: ClassVar = frozenset({"changes", "diff", "restore"})
 
-    def __init__(self, staging: Staging, operations: WriteOperations) -> None:
+    def __init__(self, staging: Staging, operations: WriteOperations, committer: Committer) -> None:
         self.staging = staging
+        self.committer = committer
         self._operations = operations
         self._cache = KernelCache()
         self._totals = ChangeTotals(0, 0)
@@ -68,6 +72,11 @@ class StagedChanges:
             self._next_count_s = now + _REST_FACTOR * (now - began)
         return self._totals
 
+    def recount(self) -> None:
+        """Have the next ``totals`` count again: something else than a request has changed them."""
+        self._counted_at = -1
+        self._next_count_s = 0.0
+
     async def answer(self, name: str, data: Data, bulk: BulkFolder) -> Reply:
         """Answer a request; lists of any length are in the reply's bulk file.
 
@@ -87,9 +96,11 @@ class StagedChanges:
 
     async def _restore(self, path: bytes) -> Reply:
         """Undo changes, and have the kernel look again."""
+        if self.committer.is_running:
+            raise UsageError("a commit is under way", hint="wait for it, or cancel it")
         overlay = self.staging.overlay
         restored = await trio.to_thread.run_sync(restore, overlay, path)
-        self._counted_at = -1
+        self.recount()
         for parent, name in restored.entries:
             await self._cache.invalidate_entry(parent, name)
         await self._cache.invalidate_inodes(restored.inodes)

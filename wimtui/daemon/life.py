@@ -5,19 +5,23 @@ from __future__ import annotations
 import logging
 import os
 import signal
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import trio
 
 from wimtui.control.errors import ControlError, MountBusyError, NotAMountError
+from wimtui.control.holders import find_holders
 from wimtui.control.mountinfo import MountTable
 from wimtui.control.protocol import (
     Cancel,
     Commit,
+    CommitMode,
     DaemonState,
     Disposition,
     EndedEvent,
     ErrorReply,
+    Event,
     Extension,
     OkReply,
     Outcome,
@@ -28,9 +32,11 @@ from wimtui.control.protocol import (
     StatusReply,
     Unmount,
 )
-from wimtui.control.unmount import unmount_kernel
+from wimtui.control.unmount import busy_error, unmount_kernel
+from wimtui.daemon.commit import outcome_of, result_data
 from wimtui.daemon.server import RequestServer
 from wimtui.engine.errors import UsageError, WimError
+from wimtui.engine.fuse.session import SessionEnd
 from wimtui.engine.staging.changes import ChangeTotals
 
 if TYPE_CHECKING:
@@ -44,6 +50,7 @@ if TYPE_CHECKING:
     from wimtui.control.transport import ReceiveQueue
     from wimtui.daemon.changes import StagedChanges
     from wimtui.daemon.mounted_image import MountedImage
+    from wimtui.engine.commit.options import WriteResult
     from wimtui.engine.fuse.session import FuseSession
 
 log = logging.getLogger(__name__)
@@ -55,6 +62,16 @@ _NOTHING = ChangeTotals(0, 0)
 
 LAST_WORDS_S = 5.0
 """How long a daemon that ends waits for front ends to take its last messages."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """What runs, and who wants to know how it ends."""
+
+    name: str
+    """``commit`` or ``unmount``."""
+    requester: str
+    request_id: int
 
 
 class MountLife:
@@ -78,8 +95,11 @@ class MountLife:
         self._bulk = bulk
         self._server = RequestServer(queue, bulk, request.mount_id, self._answer)
         self._nursery: trio.Nursery | None = None
-        self._unmount_requester: tuple[str, int] | None = None
-        self._discards = False
+        self._operation: Operation | None = None
+        self._unmount_request: Unmount | None = None
+        self._result: WriteResult | None = None
+        if changes is not None:
+            changes.committer.tell = self._tell_all
 
     async def run(
         self, startup: Startup, log_path: Path | None, signals: AsyncIterator[int]
@@ -94,8 +114,8 @@ class MountLife:
             end = await self._session.serve()
             log.info("%s: %s", self._request.mount_point, end.value)
             self._session.close(unmount=True)
-            await self._end_staging()
-            await self._say_goodbye()
+            problem = await self._end_staging(is_told_to_end=end is SessionEnd.TERMINATED)
+            await self._say_goodbye(problem)
             nursery.cancel_scope.cancel()
 
     async def _announce(self, startup: Startup, log_path: Path | None) -> None:
@@ -121,24 +141,48 @@ class MountLife:
             await trio.sleep(REGISTRY_INTERVAL_S)
             try:
                 self._registry.ensure()
+                if self._changes is not None:
+                    self._changes.staging.close_former()
             except ControlError as error:
                 log.warning("%s", error)
 
-    async def _say_goodbye(self) -> None:
-        requester, request_id = self._unmount_requester or ("", 0)
-        ended = EndedEvent(operation="unmount", outcome=Outcome.DONE)
-        self._server.broadcast(ended, requester=requester, request_id=request_id)
-        await self._server.drain(LAST_WORDS_S)
+    async def _end_staging(self, *, is_told_to_end: bool) -> Exception | None:
+        """Close what is staged; return why a last commit failed, if it did.
 
-    async def _end_staging(self) -> None:
-        """Close what is staged. Whoever unmounted without asking us discards nothing."""
+        Whoever unmounted without asking us discards nothing.
+        """
         if self._changes is None:
-            return
-        staging = self._changes.staging
-        await trio.to_thread.run_sync(lambda: staging.end(discard=self._discards))
+            return None
+        staging, committer = self._changes.staging, self._changes.committer
+        request = self._unmount_request
+        if is_told_to_end and request is None:
+            committer.cancel()
+        await committer.wait()
+        problem: Exception | None = None
+        if request is not None and request.disposition is Disposition.COMMIT:
+            try:
+                if await self._changes.is_dirty():
+                    # Written to between the commit and the unmount.
+                    again = replace(request, mode=CommitMode.APPEND, new_image=False)
+                    self._result = await committer.run(again)
+            except (WimError, OSError) as error:
+                log.error("%s", error)
+                problem = error
+        discards = request is not None and request.disposition is Disposition.DISCARD
+        await trio.to_thread.run_sync(lambda: staging.end(discard=discards))
         if staging.is_left:
             self._registry.update(state=DaemonState.DETACHED)
             log.info("%s: what is staged stays in %s", self._request.mount_point, staging.folder)
+        return problem
+
+    async def _say_goodbye(self, problem: Exception | None) -> None:
+        if problem is not None:
+            ended = _failure("unmount", problem)
+        else:
+            data = {} if self._result is None else result_data(self._result)
+            ended = EndedEvent(operation="unmount", outcome=Outcome.DONE, data=data)
+        self._tell_all(ended)
+        await self._server.drain(LAST_WORDS_S)
 
     async def _answer(self, request: Request, server: RequestServer) -> Reply:
         match request:
@@ -147,19 +191,16 @@ class MountLife:
             case Unmount():
                 return await self._begin_unmount(request, server)
             case Commit():
-                raise self._no_commit()
+                return self._begin_commit(request, server)
             case Cancel():
+                if self._changes is not None:
+                    self._changes.committer.cancel()
                 return OkReply()
             case Extension(name=name, data=data):
                 if self._changes is not None and name in self._changes.REQUESTS:
                     return await self._changes.answer(name, data, self._bulk)
                 return ErrorReply(code=106, text=f"unknown request {name!r}", name="version")
         return ErrorReply(code=106, text=f"unknown request {request.TYPE!r}", name="version")
-
-    def _no_commit(self) -> UsageError:
-        if self._changes is None:
-            return UsageError("the mount is read-only: there is nothing to commit")
-        return UsageError("this daemon cannot commit", hint="update wimtui and mount again")
 
     async def _status(self) -> StatusReply:
         activity = self._session.operations.activity
@@ -177,6 +218,7 @@ class MountLife:
             changes=totals.count,
             staged_nbytes=totals.staged_nbytes,
             open_handles=len(self._session.operations.files),
+            operation="" if self._operation is None else self._operation.name,
             data={
                 "pid": os.getpid(),
                 "started_at_ns": activity.started_at_ns,
@@ -189,43 +231,81 @@ class MountLife:
             },
         )
 
-    async def _begin_unmount(self, request: Unmount, server: RequestServer) -> Reply:
-        if self._unmount_requester is not None:
-            return ErrorReply(code=79, text="an unmount is under way already", name="busy")
-        if self._changes is not None:
-            if request.disposition is Disposition.COMMIT:
-                raise self._no_commit()
-            if request.disposition is Disposition.IF_CLEAN and await self._changes.is_dirty():
-                return ErrorReply(code=79, text="there are uncommitted changes", name="dirty")
-            self._discards = request.disposition is Disposition.DISCARD
+    # Commits
+
+    def _begin_commit(self, request: Commit, server: RequestServer) -> Reply:
+        if self._changes is None:
+            raise UsageError("the mount is read-only: there is nothing to commit")
+        if self._operation is not None:
+            return self._busy()
         assert self._nursery is not None
-        self._unmount_requester = server.requester, server.request_id
-        self._nursery.start_soon(self._unmount, request.lazy)
+        self._operation = Operation("commit", server.requester, server.request_id)
+        self._nursery.start_soon(self._commit, request, self._changes)
         return OkReply()
 
-    async def _unmount(self, lazy: bool) -> None:
+    def _busy(self) -> ErrorReply:
+        assert self._operation is not None
+        text = f"{self._operation.name} is under way already"
+        return ErrorReply(code=79, text=text, name="busy")
+
+    async def _commit(self, request: Commit, changes: StagedChanges) -> None:
+        try:
+            result = await self._save(request, changes)
+        except (WimError, ControlError, OSError) as error:
+            log.error("commit: %s", error)
+            ended = _failure("commit", error)
+        else:
+            text = "; ".join(result.warnings)
+            ended = EndedEvent(operation="commit", text=text, data=result_data(result))
+        self._set_state(DaemonState.OK)
+        self._tell_all(ended)
+        self._operation = None
+
+    async def _save(self, request: Commit | Unmount, changes: StagedChanges) -> WriteResult:
+        """Commit what is staged; the mount shows the WIM's new state from then on."""
+        self._set_state(DaemonState.COMMITTING)
+        result = await changes.committer.run(request)
+        changes.recount()
+        if result.is_written:
+            changes.staging.note_image()
+            self._registry.update(image_index=self._image.index, image_name=self._image.name)
+        return result
+
+    # The end
+
+    async def _begin_unmount(self, request: Unmount, server: RequestServer) -> Reply:
+        if self._operation is not None:
+            return self._busy()
+        operation = Operation("unmount", server.requester, server.request_id)
+        is_careful = request.disposition is Disposition.IF_CLEAN
+        if self._changes is not None and is_careful and await self._changes.is_dirty():
+            return ErrorReply(code=79, text="there are uncommitted changes", name="dirty")
+        assert self._nursery is not None
+        self._operation = operation
+        self._unmount_request = request
+        self._nursery.start_soon(self._unmount, request)
+        return OkReply()
+
+    async def _unmount(self, request: Unmount) -> None:
         """Have the kernel unmount, so that it is the kernel that says whether files are open."""
-        self._set_state(DaemonState.UNMOUNTING)
         where = self._mount_point_now()
         try:
-            await trio.to_thread.run_sync(lambda: unmount_kernel(where, lazy=lazy))
-            if lazy:
+            if self._changes is not None and request.disposition is Disposition.COMMIT:
+                if not request.lazy:
+                    await trio.to_thread.run_sync(_refuse_if_held, where)
+                self._result = await self._save(request, self._changes)
+            self._set_state(DaemonState.UNMOUNTING)
+            await trio.to_thread.run_sync(lambda: unmount_kernel(where, lazy=request.lazy))
+            if request.lazy:
                 # The kernel keeps a detached mount, and us, until its last user lets go.
                 self._session.terminate()
         except NotAMountError:
             self._session.terminate()
         except (ControlError, WimError, OSError) as error:
-            requester, request_id = self._unmount_requester or ("", 0)
-            self._unmount_requester = None
-            self._discards = False
+            self._unmount_request = self._result = None
             self._set_state(DaemonState.OK)
-            code = error.code if isinstance(error, ControlError | WimError) else 100
-            hint = error.hint or "" if isinstance(error, ControlError) else ""
-            text = error.message if isinstance(error, MountBusyError) else str(error)
-            ended = EndedEvent(
-                operation="unmount", outcome=Outcome.FAILED, code=code, text=text, hint=hint
-            )
-            self._server.broadcast(ended, requester=requester, request_id=request_id)
+            self._tell_all(_failure("unmount", error))
+            self._operation = None
 
     def _mount_point_now(self) -> str:
         """Return where the mount is: a folder above it may have been renamed."""
@@ -237,6 +317,29 @@ class MountLife:
     def _device(self) -> str:
         return self._registry.entry.device
 
+    def _tell_all(self, event: Event) -> None:
+        """Tell all subscribers, and whoever began the operation."""
+        operation = self._operation or Operation("", "", 0)
+        self._server.broadcast(
+            event, requester=operation.requester, request_id=operation.request_id
+        )
+
     def _set_state(self, state: DaemonState) -> None:
         self._registry.update(state=state)
         self._server.broadcast(StateEvent(state=state))
+
+
+def _refuse_if_held(mount_point: str) -> None:
+    """Raise MountBusyError where somebody uses a mount that is about to be committed and go."""
+    if find_holders(mount_point):
+        raise busy_error(mount_point)
+
+
+def _failure(operation: str, error: Exception) -> EndedEvent:
+    return EndedEvent(
+        operation=operation,
+        outcome=outcome_of(error),
+        code=error.code if isinstance(error, ControlError | WimError) else 100,
+        text=error.message if isinstance(error, MountBusyError) else str(error),
+        hint=error.hint or "" if isinstance(error, ControlError) else "",
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 from wimtui.engine.archive import Archive, ArchiveOptions
@@ -19,10 +20,14 @@ if TYPE_CHECKING:
 class MountedImage:
     """An archive, and the view of the image that is mounted."""
 
-    def __init__(self, archive: Archive, index: int, view: ImageView) -> None:
+    def __init__(
+        self, archive: Archive, index: int, view: ImageView, options: ArchiveOptions
+    ) -> None:
         self.archive = archive
         self.index = index
         self.view = view
+        self._options = options
+        self._former: list[Archive] = []
 
     @classmethod
     def open(cls, request: MountRequest, report: Callable[[str, int, int], None]) -> Self:
@@ -39,16 +44,15 @@ class MountedImage:
         def on_progress(progress: Progress) -> None:
             report(progress.phase.value, progress.bytes_done, progress.bytes_total)
 
+        options = ArchiveOptions(
+            references=request.references,
+            cache_nbytes=request.cache_nbytes,
+            max_chunk_nbytes=request.max_chunk_nbytes,
+            max_metadata_nbytes=request.max_metadata_nbytes or None,
+        )
         archive = Archive.open(
             request.wim_path,
-            ArchiveOptions(
-                references=request.references,
-                check_integrity=request.check,
-                cache_nbytes=request.cache_nbytes,
-                max_chunk_nbytes=request.max_chunk_nbytes,
-                max_metadata_nbytes=request.max_metadata_nbytes or None,
-                progress=on_progress,
-            ),
+            replace(options, check_integrity=request.check, progress=on_progress),
         )
         try:
             index = archive.find_image(request.image)
@@ -56,7 +60,7 @@ class MountedImage:
         except BaseException:
             archive.close()
             raise
-        return cls(archive, index, view)
+        return cls(archive, index, view, options)
 
     @property
     def name(self) -> str:
@@ -73,8 +77,25 @@ class MountedImage:
             "cache_capacity": cache.capacity,
         }
 
+    def reopened(self) -> Archive:
+        """Open the WIM as it is now, as after a commit. Raises WimError."""
+        return Archive.open(self.archive.wim.path, self._options)
+
+    def move_to(self, archive: Archive, index: int) -> None:
+        """Serve another state of the WIM from now on; files opened before read from the old."""
+        self._former.append(self.archive)
+        self.archive = archive
+        self.index = index
+
+    def close_former(self) -> None:
+        """Close the states of the WIM that nothing reads from any more."""
+        for archive in self._former:
+            archive.close()
+        self._former.clear()
+
     def close(self) -> None:
         """Close the archive."""
+        self.close_former()
         self.archive.close()
 
     def __enter__(self) -> Self:

@@ -17,6 +17,7 @@ from wimtui.control.protocol import DaemonState
 from wimtui.control.registry_entry import RegistryEntry, RegistryFile
 from wimtui.control.transport import ReceiveQueue
 from wimtui.daemon.changes import StagedChanges
+from wimtui.daemon.commit import Committer
 from wimtui.daemon.life import END_SIGNALS, MountLife
 from wimtui.daemon.mount_point import check_mount_point
 from wimtui.daemon.mounted_image import MountedImage
@@ -72,7 +73,7 @@ async def serve_mount(startup: Startup, request: MountRequest, log_path: Path | 
         else:
             operations = _write_operations(request, staging, threads)
             session = FuseSession(operations, mount_point, fuse_options)
-            changes = StagedChanges(staging, operations)
+            changes = StagedChanges(staging, operations, Committer(staging))
         # From before there is a mount: a signal that came in between would leave it dead.
         signals = undo.enter_context(trio.open_signal_receiver(*END_SIGNALS, signal.SIGHUP))
         session.open()

@@ -107,7 +107,7 @@ class Staging:
             store.put_settings({"mount": request.to_options(), "options": options.to_json()})
             note = StagingNote(request.to_options(), image.index, image.name, time.time())
             note.write(folder)
-            overlay = Overlay(image.archive.image(image.index), image.archive.blobs, store, options)
+            overlay = Overlay(image.view.metadata, image.archive.blobs, store, options)
             undo.pop_all()
         return cls(image, lock, overlay, note)
 
@@ -120,6 +120,16 @@ class Staging:
     def is_dirty(self) -> bool:
         """Whether anything is staged."""
         return not is_clean(self.overlay)
+
+    def close_former(self) -> None:
+        """Close what was committed over, once no file is open that may still read from it."""
+        if not len(self.overlay.contents.open_streams):
+            self.image.close_former()
+
+    def note_image(self) -> None:
+        """Write down which image it is, after a commit made another one. Raises OSError."""
+        self._note = replace(self._note, image_index=self.image.index, image_name=self.image.name)
+        self._note.write(self.folder)
 
     @property
     def is_left(self) -> bool:

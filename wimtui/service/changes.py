@@ -120,7 +120,7 @@ def _detached_report(staged: StagedMount) -> MountReport:
             path=staged.mount_point,
             hint="wimtui remount mounts it again",
         )
-    with opened(staged) as overlay:
+    with opened(staged) as (_, overlay):
         facts = overlay.store.facts
         changes = [change_report(change) for change in list_changes(overlay)]
         staged_nbytes = overlay.store.staged_nbytes()
@@ -153,7 +153,7 @@ def diff_of(target: str, path: str | None = None) -> bytes:
     staged = find_staged(target)
     wanted = "/" if path is None else image_path(staged, path)
     if not staged.is_alive:
-        with opened(_with_changes(staged)) as overlay:
+        with opened(_with_changes(staged)) as (_, overlay):
             return b"".join(diff_changes(overlay, os.fsencode(wanted)))
     reply, bulk = _ask(staged, Extension("diff", {"path": wanted}))
     del reply
@@ -172,7 +172,7 @@ def restore_at(target: str, paths: list[str]) -> int:
     wanted = [image_path(staged, path) for path in paths]
     count = 0
     if not staged.is_alive:
-        with opened(_with_changes(staged)) as overlay:
+        with opened(_with_changes(staged)) as (_, overlay):
             for path in wanted:
                 restored = restore(overlay, os.fsencode(path))
                 count += len(restored.entries) + len(restored.inodes)

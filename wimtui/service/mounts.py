@@ -21,7 +21,7 @@ from wimtui.control.unmount import clear_dead, is_disconnected, unmount
 from wimtui.service import stagings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import NoReturn
 
     from wimtui.control.protocol import Event
@@ -239,6 +239,7 @@ def unmount_at(
     *,
     lazy: bool = False,
     disposition: Disposition = Disposition.KEEP,
+    commit: Mapping[str, Any] | None = None,
     on_event: Callable[[Event], None] | None = None,
 ) -> MountSummary:
     """End a mount; returns what it was when the mount point is free and its daemon gone.
@@ -247,6 +248,7 @@ def unmount_at(
         target: Mount point or mount id; to discard, also a staging folder.
         lazy: End it even while files are open.
         disposition: What becomes of uncommitted changes; kept in the staging folder by default.
+        commit: How to commit: ``CommitSettings.fields``.
         on_event: Told what the daemon says meanwhile.
 
     Raises:
@@ -267,7 +269,8 @@ def unmount_at(
         stagings.discard(staged)
         return _loose_summary(staged) if record is None else _summary(record)
     summary = _summary(record)
-    unmount(record, Unmount(disposition=disposition, lazy=lazy), on_event=on_event)
+    request = Unmount(disposition=disposition, lazy=lazy, **(commit or {}))
+    unmount(record, request, on_event=on_event)
     if discards and not record.alive and staged.staging:
         stagings.discard(stagings.find_staged(staged.staging))
     return summary

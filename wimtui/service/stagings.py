@@ -177,6 +177,16 @@ def _wim_path(noted: str, staging: str) -> str:
     return str(beside) if beside.exists() else noted
 
 
+def wim_of(staged: StagedMount) -> str:
+    """Return where the WIM of a staging folder is, as far as that is known."""
+    noted = "" if staged.note is None else staged.note.wim_path
+    if not noted:
+        store = StagingStore.open(Path(staged.staging))
+        noted = store.facts.identity.path
+        store.close()
+    return _wim_path(noted, staged.staging)
+
+
 def discard(staged: StagedMount) -> None:
     """Remove a staging folder that no daemon uses, with everything in it.
 
@@ -212,7 +222,7 @@ def _refuse_in_use(folder: str) -> None:
 
 
 @contextmanager
-def opened(staged: StagedMount) -> Iterator[Overlay]:
+def opened(staged: StagedMount) -> Iterator[tuple[Archive, Overlay]]:
     """Open the changes of a mount that has no daemon, to look at them.
 
     Raises:
@@ -225,10 +235,17 @@ def opened(staged: StagedMount) -> Iterator[Overlay]:
         facts = store.facts
         wim = _wim_path(facts.identity.path, staged.staging)
         with Archive.open(wim, ArchiveOptions()) as archive:
-            if facts.match(WimIdentity.of(archive)) is IdentityMatch.CHANGED:
+            match = facts.match(WimIdentity.of(archive))
+            if match is IdentityMatch.COMMITTED:
+                raise ArchiveChangedError(
+                    "what was staged is in the WIM already",
+                    path=wim,
+                    hint=f"wimtui cleanup {staged.staging} removes what is left",
+                )
+            if match is IdentityMatch.CHANGED:
                 raise ArchiveChangedError(
                     "the WIM has changed since the changes were staged", path=wim
                 )
-            yield Overlay(archive.image(facts.image), archive.blobs, store)
+            yield archive, Overlay(archive.image(facts.image), archive.blobs, store)
     finally:
         store.close()

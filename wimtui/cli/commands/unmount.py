@@ -6,8 +6,11 @@ import sys
 from typing import TYPE_CHECKING
 
 from wimtui.cli import diagnostics, output
-from wimtui.engine.errors import CancelledError
+from wimtui.cli.commands.commit import settings_of
+from wimtui.control.protocol import ProgressEvent
+from wimtui.engine.errors import CancelledError, UsageError
 from wimtui.service import mounts
+from wimtui.service.commits import CommitSettings, progress_of
 from wimtui.service.mounts import Disposition, MountStatus
 
 if TYPE_CHECKING:
@@ -19,7 +22,25 @@ if TYPE_CHECKING:
 def run(arguments: Namespace) -> int:
     """Unmount; a busy mount is refused with the names of those who hold it."""
     disposition = _disposition(arguments)
-    ended = mounts.unmount_at(arguments.directory, lazy=arguments.force, disposition=disposition)
+    asked = settings_of(arguments)
+    if disposition is not Disposition.COMMIT and asked != CommitSettings():
+        raise UsageError("these options say how to commit", hint="add --commit")
+    bar = output.ProgressBar(enabled=not arguments.json)
+
+    def draw(event: object) -> None:
+        if isinstance(event, ProgressEvent):
+            bar(progress_of(event))
+
+    try:
+        ended = mounts.unmount_at(
+            arguments.directory,
+            lazy=arguments.force,
+            disposition=disposition,
+            commit=asked.fields(),
+            on_event=draw,
+        )
+    finally:
+        bar.close()
     if arguments.json:
         output.as_json({"mount_point": ended.mount_point, "wim_path": ended.wim_path})
     return 0

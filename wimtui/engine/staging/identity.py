@@ -8,12 +8,14 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from wimtui.engine.container.flags import HEADER_NBYTES
+from wimtui.engine.container.flags import HEADER_NBYTES, HeaderFlag
 
 if TYPE_CHECKING:
     from wimtui.engine.archive import Archive
 
 _PIECE_NBYTES = 1 << 20
+_FLAGS = slice(16, 20)
+"""Where a header has its flags."""
 
 
 class IdentityMatch(Enum):
@@ -43,11 +45,15 @@ class WimIdentity:
 
     @classmethod
     def of(cls, archive: Archive) -> Self:
-        """Describe the main file of an archive as it was opened. Raises ReadFailedError."""
+        """Describe the main file of an archive as it was opened. Raises ReadFailedError.
+
+        The mark of a writer in the header does not count: one that was killed leaves it there, and
+        the file is still what it was.
+        """
         file = archive.wim.file
         header = archive.wim.header
         digest = hashlib.sha1(usedforsecurity=False)
-        digest.update(file.read(0, HEADER_NBYTES, "header"))
+        digest.update(_without_mark(file.read(0, HEADER_NBYTES, "header")))
         table = header.blob_table
         end = table.offset_in_wim + table.size_in_wim
         for offset in range(table.offset_in_wim, end, _PIECE_NBYTES):
@@ -58,9 +64,12 @@ class WimIdentity:
         )
 
     def is_same(self, other: WimIdentity) -> bool:
-        """Whether both describe the same bytes, wherever they are."""
-        mine = (self.guid, self.size, self.digest)
-        return mine == (other.guid, other.size, other.digest)
+        """Whether both describe the same WIM, wherever it is.
+
+        The size does not count, as an append that was killed leaves bytes behind the end; where
+        that is, the header says, and so the digest.
+        """
+        return (self.guid, self.digest) == (other.guid, other.digest)
 
     def to_json(self) -> dict[str, Any]:
         """Return what ``from_json`` takes."""
@@ -70,3 +79,8 @@ class WimIdentity:
     def from_json(cls, stored: dict[str, Any]) -> Self:
         """Read what ``to_json`` made."""
         return cls(**stored)
+
+
+def _without_mark(header: bytes) -> bytes:
+    flags = int.from_bytes(header[_FLAGS], "little") & ~HeaderFlag.WRITE_IN_PROGRESS
+    return header[: _FLAGS.start] + flags.to_bytes(4, "little") + header[_FLAGS.stop :]
