@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from textual.widgets import Input
 
-from tests.tui.driving import ROOT, Mounter
+from tests.tui.driving import ROOT, Mounter, mountinfo_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +30,7 @@ def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("HOME", str(folder))
     monkeypatch.delenv("NO_COLOR", raising=False)
     yield folder
-    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+    for line in mountinfo_lines():
         point = line.split(" ")[4]
         if point.startswith(f"{folder}/"):
             subprocess.run(["fusermount3", "-uz", point], check=False, capture_output=True)

@@ -101,5 +101,11 @@ class Mounter:
 
 def is_mounted(point: Path) -> bool:
     """Whether the kernel has something mounted there; asks no file system."""
-    lines = Path("/proc/self/mountinfo").read_text().splitlines()
-    return any(line.split(" ")[4].replace("\\040", " ") == str(point) for line in lines)
+    points = (line.split(" ")[4].replace("\\040", " ") for line in mountinfo_lines())
+    return str(point) in points
+
+
+def mountinfo_lines() -> list[str]:
+    """The kernel's table of mounts; names in it may be any bytes."""
+    data = Path("/proc/self/mountinfo").read_bytes()
+    return data.decode("utf-8", "surrogateescape").split("\n")[:-1]

@@ -120,7 +120,7 @@ def test_a_pasted_path_opens(wim: Path) -> None:
     from textual import events
 
     async def scenario(pilot: Pilot[None]) -> None:
-        pilot.app.screen.post_message(events.Paste(f"'{wim}'\n"))
+        pilot.app.post_message(events.Paste(f"'{wim}'\n"))
         await until(pilot, lambda: isinstance(pilot.app.screen, ArchiveScreen))
         await until_shown(pilot, "Windows Sample")
 

@@ -1,0 +1,176 @@
+"""The look of every screen and dialog, on the smallest terminal and on a wide one.
+
+`make snapshots` accepts what has changed; look at each picture before.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.tui.driving import until
+from tests.tui.frozen import MOUNTS, WIM, FrozenServices
+from wimtui import messages
+from wimtui.app import WimtuiApp
+from wimtui.screens.confirm import ConfirmDialog
+from wimtui.screens.extract import ExtractDialog
+from wimtui.screens.settings import SettingsDialog
+from wimtui.screens.unmount import UnmountDialog
+from wimtui.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from pathlib import Path
+
+    from textual.pilot import Pilot
+
+    Compare = Callable[..., bool]
+    Play = Callable[[Pilot[None]], Awaitable[None]]
+
+SIZES = [(80, 24), (120, 36)]
+
+
+async def settle(pilot: Pilot[None]) -> None:
+    """Wait until everything asked was answered and drawn."""
+    app = pilot.app
+    assert isinstance(app, WimtuiApp)
+    for _ in range(3):
+        await pilot.pause(0.15)
+        await until(pilot, lambda: app.bridge.is_idle, "idle")
+    await pilot.pause()
+
+
+async def home_screen(pilot: Pilot[None]) -> None:
+    await settle(pilot)
+
+
+async def wim_screen(pilot: Pilot[None]) -> None:
+    pilot.app.post_message(messages.ShowArchive(WIM))
+    await settle(pilot)
+
+
+async def wim_filter(pilot: Pilot[None]) -> None:
+    await wim_screen(pilot)
+    await pilot.press("slash", "p", "r", "o")
+    await settle(pilot)
+
+
+async def browse_screen(pilot: Pilot[None]) -> None:
+    pilot.app.post_message(messages.ShowImage(WIM, 1))
+    await settle(pilot)
+    await pilot.press("j", "j", "j", "right")
+    await settle(pilot)
+    await pilot.press("G", "k", "k")
+    await settle(pilot)
+
+
+async def browse_facts(pilot: Pilot[None]) -> None:
+    await browse_screen(pilot)
+    await pilot.press("p")
+    await settle(pilot)
+
+
+async def mount_dialog(pilot: Pilot[None]) -> None:
+    pilot.app.post_message(messages.MountImage(WIM, 3))
+    await settle(pilot)
+
+
+async def unmount_dialog(pilot: Pilot[None]) -> None:
+    app = pilot.app
+    assert isinstance(app, WimtuiApp)
+    holders = app.bridge.services.holders_of(MOUNTS[0].mount_point)
+    app.push_screen(UnmountDialog(app.bridge, MOUNTS[0], "in use", holders))
+    await settle(pilot)
+
+
+async def confirm_dialog(pilot: Pilot[None]) -> None:
+    question = "412 changed files of /mnt/windows are lost for good."
+    pilot.app.push_screen(ConfirmDialog("Discard the changes?", question, verb="Discard"))
+    await settle(pilot)
+
+
+async def jobs_dialog(pilot: Pilot[None]) -> None:
+    app = pilot.app
+    assert isinstance(app, WimtuiApp)
+    app.bridge.verify(WIM, ())
+    await until(pilot, lambda: not app.bridge.running_jobs)
+    await pilot.press("J")
+    await settle(pilot)
+    app.clear_notifications()
+    await settle(pilot)
+
+
+async def help_dialog(pilot: Pilot[None]) -> None:
+    await settle(pilot)
+    await pilot.press("question_mark")
+    await settle(pilot)
+
+
+async def palette(pilot: Pilot[None]) -> None:
+    await settle(pilot)
+    await pilot.press("ctrl+p")
+    await settle(pilot)
+
+
+async def settings_dialog(pilot: Pilot[None]) -> None:
+    path = "/home/ada/.config/wimtui/config.toml"
+    pilot.app.push_screen(SettingsDialog(Settings(), path))
+    await settle(pilot)
+
+
+async def extract_dialog(pilot: Pilot[None]) -> None:
+    from textual.widgets import Input
+
+    from tests.tui.frozen import TREE
+
+    app = pilot.app
+    assert isinstance(app, WimtuiApp)
+    app.push_screen(ExtractDialog(app.bridge, "/autounattend.xml", TREE[0][4]))
+    await settle(pilot)
+    app.screen.query_one("#folder", Input).value = "/home/ada/work"
+    await settle(pilot)
+
+
+async def log_screen(pilot: Pilot[None]) -> None:
+    await settle(pilot)
+    await pilot.press("L")
+    await settle(pilot)
+    await pilot.press("j")
+    await settle(pilot)
+
+
+async def error_toast(pilot: Pilot[None]) -> None:
+    await settle(pilot)
+    pilot.app.post_message(
+        messages.OperationFailed("open /srv/a.wim", "/srv/a.wim: not a WIM", "choose another", 43)
+    )
+    await settle(pilot)
+
+
+PLAYS = [
+    home_screen, wim_screen, wim_filter, browse_screen, browse_facts, mount_dialog, unmount_dialog,
+    confirm_dialog, jobs_dialog, help_dialog, palette, settings_dialog, extract_dialog, log_screen,
+    error_toast,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+@pytest.mark.parametrize("play", PLAYS, ids=lambda play: play.__name__)
+def test_look(snap_compare: Compare, home: Path, play: Play, size: tuple[int, int]) -> None:
+    app = WimtuiApp(services=FrozenServices(), user_settings=Settings())
+    assert snap_compare(app, terminal_size=size, run_before=play)
+
+
+@pytest.mark.parametrize("theme", ["wimtui-light", "wimtui-contrast"])
+def test_themes(snap_compare: Compare, home: Path, theme: str) -> None:
+    app = WimtuiApp(services=FrozenServices(), user_settings=Settings(theme=theme))
+    assert snap_compare(app, terminal_size=(120, 36), run_before=home_screen)
+
+
+def test_without_colours(
+    snap_compare: Compare, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    app = WimtuiApp(services=FrozenServices(), user_settings=Settings())
+    assert snap_compare(app, terminal_size=(80, 24), run_before=home_screen)

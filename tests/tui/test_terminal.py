@@ -1,0 +1,127 @@
+"""The whole story in a real terminal, played through tmux."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.tui.driving import ROOT, is_mounted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+pytestmark = [
+    pytest.mark.fuse,
+    pytest.mark.mqueue,
+    pytest.mark.slow,
+    pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed"),
+]
+
+DEADLINE_S = 60.0
+
+
+class Terminal:
+    """A tmux session with a server of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self._socket = str(folder / "tmux")
+
+    def tmux(self, *words: str) -> str:
+        done = subprocess.run(
+            ["tmux", "-S", self._socket, "-f", "/dev/null", *words],
+            capture_output=True, text=True, check=False, env={**os.environ, "TERM": "xterm"},
+        )  # fmt: skip
+        return done.stdout
+
+    def start(self, columns: int, rows: int) -> None:
+        self.tmux(
+            "new-session", "-d", "-x", str(columns), "-y", str(rows), "env PS1='$ ' bash --norc"
+        )
+        self.until(lambda: "$" in self.screen(), "a prompt")
+
+    def type(self, text: str) -> None:
+        self.tmux("send-keys", "-l", text)
+
+    def press(self, *keys: str) -> None:
+        self.tmux("send-keys", *keys)
+
+    def screen(self) -> str:
+        return self.tmux("capture-pane", "-p")
+
+    def until(self, condition: Callable[[], object], what: str) -> None:
+        deadline = time.monotonic() + DEADLINE_S
+        while not condition():
+            if time.monotonic() > deadline:
+                raise AssertionError(f"not so: {what}\n{self.screen()}")
+            time.sleep(0.05)
+
+    def until_shown(self, text: str) -> None:
+        self.until(lambda: text in self.screen(), f"{text!r} is on screen")
+
+    def end(self) -> None:
+        self.tmux("kill-server")
+
+
+@pytest.fixture
+def terminal(home: Path) -> Iterator[Terminal]:
+    made = Terminal(home)
+    yield made
+    made.end()
+
+
+def test_mount_read_unmount_quit(terminal: Terminal, wim: Path, home: Path) -> None:
+    point = home / "point"
+    terminal.start(80, 24)
+    terminal.type(f"cd {ROOT} && {sys.executable} -m wimtui {wim}")
+    terminal.press("Enter")
+    terminal.until_shown("Windows Sample PE")
+    terminal.press("m")
+    terminal.until_shown("Mount read-only")
+    terminal.until_shown("missing; it is made")
+    terminal.press("C-u")
+    terminal.type(str(point))
+    terminal.until_shown(f"1 {point}")
+    terminal.until_shown("missing; it is made")
+    terminal.press("Enter")
+    terminal.until(lambda: is_mounted(point), "it is mounted")
+    assert (point / "Windows").is_dir()
+    terminal.until(lambda: "Mount read-only" not in terminal.screen(), "the dialog is gone")
+    terminal.press("Escape")
+    terminal.until_shown("● ok")
+    terminal.until_shown("/point")
+    # A shell in the mount, and back.
+    terminal.press("s")
+    terminal.until_shown("exit brings you back")
+    terminal.type("ls Windows/INF | head -1; exit")
+    terminal.press("Enter")
+    terminal.until_shown("● ok")
+    terminal.press("u")
+    terminal.until(lambda: not is_mounted(point), "it is unmounted")
+    terminal.press("q")
+    terminal.until(lambda: terminal.screen().rstrip().endswith("$"), "the prompt is back")
+    assert "Traceback" not in terminal.screen()
+
+
+def test_a_lost_terminal_leaves_the_mount_alive(terminal: Terminal, wim: Path, home: Path) -> None:
+    point = home / "point"
+    point.mkdir()
+    subprocess.run([sys.executable, "-m", "wimtui", "mount", wim, "1", point], check=True, cwd=ROOT)
+    terminal.start(120, 36)
+    pid_file = home / "pid"
+    terminal.type(f"cd {ROOT}; echo $$ > {pid_file}; exec {sys.executable} -m wimtui")
+    terminal.press("Enter")
+    terminal.until_shown("● ok")
+    pid = int(pid_file.read_text())
+    terminal.end()
+    terminal.until(lambda: not os.path.exists(f"/proc/{pid}"), "the app has ended")  # noqa: PTH110
+    assert (point / "Windows").is_dir()
+    log = (home / "state" / "wimtui" / "logs" / "app.log").read_text()
+    assert "Traceback" not in log
+    subprocess.run([sys.executable, "-m", "wimtui", "unmount", point], check=True, cwd=ROOT)
