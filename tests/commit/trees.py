@@ -96,6 +96,7 @@ class TestTree:
     def modify(self, path: str, data: bytes) -> None:
         """New data for all names of a file."""
         node = self.find(path)
+        self.has_changes = True
         token = self.token(data) if data else ZERO_SHA1
         for each in self.walk():
             if each is node or (node.group_id and each.group_id == node.group_id):
@@ -109,10 +110,7 @@ class TestTree:
         self.has_changes = True
 
     def remove(self, path: str) -> DentryNode:
-        folder, _, name = path.strip("/").rpartition("/")
-        parent = self.find(folder)
-        node = next(child for child in parent.children if child.name == name.encode())
-        parent.children = [child for child in parent.children if child is not node]
+        node = self._take(path)
         links = Counter(each.group_id for each in self.walk())
         for each in self.walk():
             if links[each.group_id] == 1:
@@ -121,9 +119,16 @@ class TestTree:
         return node
 
     def rename(self, path: str, new: str) -> None:
-        node = self.remove(path)
+        node = self._take(path)
         node.short_name = b""
         self._put(new, node)
+
+    def _take(self, path: str) -> DentryNode:
+        folder, _, name = path.strip("/").rpartition("/")
+        parent = self.find(folder)
+        node = next(child for child in parent.children if child.name == name.encode())
+        parent.children = [child for child in parent.children if child is not node]
+        return node
 
     def walk(self, node: DentryNode | None = None) -> Iterator[DentryNode]:
         node = node or self._root

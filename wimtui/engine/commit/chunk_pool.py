@@ -61,7 +61,8 @@ class ChunkPool:
         self._level = level
         self._cancel = cancel
         self.worker_count = worker_count or _workers(chunk_size)
-        self.window_nbytes = max(self.worker_count * 3 * max(BATCH_NBYTES, chunk_size), 1 << 22)
+        batches = 3 * self.worker_count * BATCH_NBYTES
+        self.window_nbytes = max(batches, (self.worker_count + 1) * chunk_size, 1 << 22)
         """Uncompressed bytes that may be submitted and not yet taken."""
         self._idle: list[Compressor] = []
         self._lock = threading.Lock()
