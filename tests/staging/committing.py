@@ -84,7 +84,7 @@ def commit(mount: Mount, meanwhile: Callable[[], None] | None = None) -> None:
     snapshot = overlay.freeze()
     if meanwhile is not None:
         meanwhile()
-    path = mount.wim.with_name(f"{mount.wim.stem}+.wim")
+    path = mount.parent / f"{mount.wim.stem}+.wim"
     SnapshotWriter(snapshot).write(path)
     archive = Archive.open(path, ArchiveOptions(cache_nbytes=1 << 20))
     rebase = Rebase(overlay, snapshot, archive.image(1), archive.blobs)

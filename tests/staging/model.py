@@ -67,9 +67,7 @@ class Model:
         self.check_directory(directory)
         if name in directory.children:
             raise NodeExistsError("")
-        directory.children[name] = node
-        if node.is_directory:
-            node.parent = directory
+        self.put(directory, name, node)
 
     def check_directory(self, directory: ModelNode) -> None:
         if not directory.is_directory:
@@ -90,11 +88,15 @@ class Model:
         node = self.child(directory, name)
         if node.is_directory:
             raise IsADirectoryNodeError("")
+        return self.take(directory, name)
+
+    def take(self, directory: ModelNode, name: bytes) -> ModelNode:
+        directory.mtime_ns = None
         return directory.children.pop(name)
 
     def rmdir(self, directory: ModelNode, name: bytes) -> ModelNode:
         self.check_empty(self.child(directory, name))
-        return directory.children.pop(name)
+        return self.take(directory, name)
 
     def check_empty(self, node: ModelNode) -> None:
         if not node.is_directory:
@@ -132,8 +134,9 @@ class Model:
                 raise InvalidNameError("")
             if target is None:
                 raise NodeNotFoundError("")
-            self.put(directory, name, target)
-            self.put(new_directory, new_name, node)
+            if target is not node:
+                self.put(directory, name, target)
+                self.put(new_directory, new_name, node)
             return None
         if target is node:
             return None
@@ -144,12 +147,13 @@ class Model:
                 self.check_empty(target)
             elif target.is_directory:
                 raise IsADirectoryNodeError("")
-        del directory.children[name]
+        self.take(directory, name)
         self.put(new_directory, new_name, node)
         return target
 
     def put(self, directory: ModelNode, name: bytes, node: ModelNode) -> None:
         directory.children[name] = node
+        directory.mtime_ns = None
         if node.is_directory:
             node.parent = directory
 

@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from tests.staging.base_image import FILE, FOLDER, ImageBuilder, Mount, unix_options
 from tests.staging.committing import commit
 from tests.staging.model import Model, ModelNode
-from wimtui.engine.errors import NodeError
+from wimtui.engine.errors import NodeError, NodeNotFoundError
 from wimtui.engine.image.attributes import FileAttribute
 from wimtui.engine.image.reparse import RP_FLAG_NOT_FIXED, ReparseTag, symlink_blob
 from wimtui.engine.staging.changes import is_clean, list_changes
@@ -131,6 +131,10 @@ class OverlayMachine(RuleBasedStateMachine):
         nodes = [node for _, node in self.model.walk() if not type or node.type == type]
         return nodes[number % len(nodes)]
 
+    def pick_directory(self, number: int) -> ModelNode:
+        """Mostly a directory, now and then something else."""
+        return self.pick(number, stat.S_IFDIR if number % 8 else 0)
+
     def lost(self, node: ModelNode | None) -> None:
         """Forget a node that has no name, unless a handle has it."""
         if node is None or self.model.nlink(node):
@@ -143,7 +147,7 @@ class OverlayMachine(RuleBasedStateMachine):
     # Names
 
     def make(self, where: int, name: bytes, node: ModelNode, make: Callable[..., Ino]) -> None:
-        directory = self.pick(where)
+        directory = self.pick_directory(where)
         ino = self.ino(directory)
 
         def on_model() -> ModelNode:
@@ -176,7 +180,7 @@ class OverlayMachine(RuleBasedStateMachine):
 
     @rule(what=picks, where=picks, name=names)
     def link(self, what: int, where: int, name: bytes) -> None:
-        node, directory = self.pick(what), self.pick(where)
+        node, directory = self.pick(what), self.pick_directory(where)
         self.both(
             lambda: self.model.link(node, directory, name),
             lambda: self.mount.overlay.link(self.ino(node), self.ino(directory), name),
@@ -184,7 +188,7 @@ class OverlayMachine(RuleBasedStateMachine):
 
     @rule(where=picks, name=names)
     def unlink(self, where: int, name: bytes) -> None:
-        directory = self.pick(where)
+        directory = self.pick_directory(where)
         node = directory.children.get(name)
         self.both(
             lambda: self.model.unlink(directory, name),
@@ -194,7 +198,7 @@ class OverlayMachine(RuleBasedStateMachine):
 
     @rule(where=picks, name=names)
     def remove_directory(self, where: int, name: bytes) -> None:
-        directory = self.pick(where)
+        directory = self.pick_directory(where)
         node = directory.children.get(name)
         self.both(
             lambda: self.model.rmdir(directory, name),
@@ -335,6 +339,57 @@ class OverlayMachine(RuleBasedStateMachine):
         self.learn()
         self.check_all()
 
+    @precondition(lambda self: not self.handles)
+    @rule(what=picks, of_image=st.booleans())
+    def restore_path(self, what: int, of_image: bool) -> None:
+        overlay = self.mount.overlay
+        paths = [path for path, _ in self.model.walk()][1:] or [b"/a"]
+        if of_image:
+            paths = list(BASE_FILES)
+        path = paths[what % len(paths)]
+        try:
+            restored = restore(overlay, path)
+        except NodeNotFoundError:
+            # After a commit the image may have lost it.
+            assert self.commits
+            return
+        for ino in restored.unlinked:
+            overlay.forget(ino)
+        self.relearn()
+        if of_image and not self.commits and self.mount.has(path):
+            assert self.mount.read(path) == BASE_FILES[path]
+        self.check_all()
+
+    def relearn(self) -> None:
+        """Take the model from the overlay, which must be a tree."""
+        overlay = self.mount.overlay
+        self.model = Model()
+        self.inos = {id(self.model.root): ROOT_INO}
+        nodes = {ROOT_INO: self.model.root}
+        pending = [(ROOT_INO, self.model.root)]
+        while pending:
+            parent, directory = pending.pop()
+            for name, ino in overlay.list_directory(parent):
+                known = nodes.get(ino)
+                if known is not None:
+                    assert not known.is_directory
+                    directory.children[name] = known
+                    continue
+                found = overlay.attributes(ino)
+                node = nodes[ino] = ModelNode(stat.S_IFMT(found.mode))
+                self.inos[id(node)] = ino
+                self.model.put(directory, name, node)
+                if node.is_directory:
+                    pending.append((ino, node))
+                elif node.type == stat.S_IFLNK:
+                    node.target = overlay.read_link(ino)
+                else:
+                    node.data = bytearray(self.mount.read(ino))
+        for ino, node in nodes.items():
+            if node.type != stat.S_IFLNK:
+                names = overlay.list_xattrs(ino)
+                node.xattrs = {name: overlay.get_xattr(ino, name) for name in names}
+
     # Comparing
 
     @invariant()
@@ -379,7 +434,7 @@ class OverlayMachine(RuleBasedStateMachine):
 
 OverlayMachine.TestCase.settings = settings(
     max_examples=60,
-    stateful_step_count=40,
+    stateful_step_count=30,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )

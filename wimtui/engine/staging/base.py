@@ -115,6 +115,10 @@ class BaseImage:
         """Return S_IFDIR, S_IFREG or S_IFLNK."""
         return self._columns.node_type(self.dentry(node))
 
+    def has_children(self, node: NodeId) -> bool:
+        """Whether a node is a directory that can have children."""
+        return self._columns.is_directory(self.dentry(node))
+
     def attributes(self, node: NodeId) -> int:
         """Return FILE_ATTRIBUTE_* bits."""
         return self._columns.attributes(self.dentry(node))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import stat
 from collections import defaultdict
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from wimtui.engine.errors import StaleNodeError
 from wimtui.engine.image.streams import StreamKind
 from wimtui.engine.staging.node import FIRST_NEW_ID, StagedFile
 from wimtui.engine.staging.staged_files import PRISTINE_NS
@@ -77,9 +79,15 @@ def list_changes(overlay: Overlay) -> list[Change]:
     Renames are known by the identity of files and directories, however much else changed. What
     lies in a directory that was renamed or deleted is listed only if it changed itself. Directories
     are not listed for times that changed because names in them did.
+
+    Other work goes on meanwhile; what it changes may be listed as before or as after.
     """
-    with overlay.layer.lock:
-        return _ChangeList(overlay).build()
+    while True:
+        numbering = overlay.numbering
+        with contextlib.suppress(StaleNodeError):
+            changes = _ChangeList(overlay).build()
+            if overlay.numbering is numbering:
+                return changes
 
 
 def count_changes(overlay: Overlay) -> ChangeTotals:
@@ -94,7 +102,7 @@ def is_clean(overlay: Overlay) -> bool:
 
 
 class _ChangeList:
-    """Collects the changes of one moment. The caller holds the lock."""
+    """Collects the changes. The lock is taken for one node at a time, so that others get on."""
 
     def __init__(self, overlay: Overlay) -> None:
         self._overlay = overlay
@@ -109,13 +117,17 @@ class _ChangeList:
 
     def build(self) -> list[Change]:
         """Return the list."""
-        self._compare_names()
+        with self._layer.lock:
+            self._compare_names()
+            nodes = set(self._layer.nodes)
         changes: list[Change] = []
         told: set[NodeId] = set()
         for number in [*self._gone, *(n for n in self._added if n not in self._gone)]:
-            changes += self._name_changes(number, told)
-        for number in {*self._layer.nodes, *self._short_names} - told:
-            changes += self._modification(number)
+            with self._layer.lock:
+                changes += self._name_changes(number, told)
+        for number in (nodes | self._short_names) - told:
+            with self._layer.lock:
+                changes += self._modification(number)
         changes.sort(key=lambda change: change.path)
         return self._with_replacements(changes)
 
@@ -207,7 +219,8 @@ class _ChangeList:
                 yield change
 
     def _modification(self, number: NodeId) -> Iterator[Change]:
-        if number >= FIRST_NEW_ID or not self._layer.link_count(number):
+        is_known = self._layer.exists(number) and number < FIRST_NEW_ID
+        if not is_known or not self._layer.link_count(number):
             return
         what = self._what(number)
         if number in self._short_names:
@@ -218,7 +231,10 @@ class _ChangeList:
         before, after = self._sizes(number)
         path = b"/"
         if number != ROOT_INO:
-            path = self._path(next(self._layer.places(number)))
+            place = next(self._layer.places(number), None)
+            if place is None:
+                return
+            path = self._path(place)
         yield Change(ChangeKind.MODIFIED, path, None, frozenset(what), before, after, is_directory)
 
     def _what(self, number: NodeId) -> frozenset[ChangedPart]:

@@ -82,10 +82,11 @@ class Contents:
     def write_time(self, node: StagedNode) -> int:
         """Return when a node was written last, in ticks."""
         newest = 0
-        for number in node.staged_files():
-            status = self._files.status(number)
-            if status is not None and status.st_mtime_ns not in (PRISTINE_NS, TIMES_SET_NS):
-                newest = max(newest, status.st_mtime_ns)
+        for stream in node.streams or ():
+            if isinstance(stream.source, StagedFile):
+                status = self._files.status(stream.source.number)
+                if status is not None and status.st_mtime_ns not in (PRISTINE_NS, TIMES_SET_NS):
+                    newest = max(newest, status.st_mtime_ns)
         return ns_to_ticks(newest) if newest else node.write_time
 
     def stamp(self, node: StagedNode, write_time: int) -> StagedNode:
@@ -147,22 +148,26 @@ class Contents:
             NotSupportedNodeError: The file is encrypted or a reparse point.
             OSError: The staging disk is full or broken.
         """
-        while True:
-            with self._layer.lock:
-                node, found = self.find(stream)
-                self._refuse_changes(node, stream)
-                source = found.source
-                if not isinstance(source, StagedFile) and self.source_size(source) == 0:
-                    source = StagedFile(self._files.new_number())
-                    self._publish(node, found, source)
-                if isinstance(source, StagedFile):
-                    shared = self.open_streams.acquire(stream, source.number, for_writing=True)
-                    writer = StreamWriter(
-                        shared, self._close, self.open_streams, self._before_write
-                    )
-                    writer._on_sync = self._sync_stream
-                    return writer
-            self.copy_up(stream, None, CancelToken())
+        with self.held(stream) as shared:
+            while (writer := self._writer(shared.id)) is None:
+                self._copy_up(shared, None, CancelToken())
+            return writer
+
+    def _writer(self, stream: NodeId) -> StreamWriter | None:
+        """Return a handle, or None where data must be copied up before."""
+        with self._layer.lock:
+            node, found = self.find(stream)
+            self._refuse_changes(node, stream)
+            source = found.source
+            if not isinstance(source, StagedFile):
+                if self.source_size(source):
+                    return None
+                source = StagedFile(self._files.new_number())
+                self._publish(node, found, source)
+            shared = self.open_streams.acquire(stream, source.number, for_writing=True)
+        return StreamWriter(
+            shared, self._close, self.open_streams, self._before_write, self._sync_stream
+        )
 
     def _refuse_changes(self, node: StagedNode, stream: NodeId) -> None:
         if node.attributes & FileAttribute.ENCRYPTED:

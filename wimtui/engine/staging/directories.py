@@ -49,14 +49,14 @@ class Directories:
         data = StagedStream(
             StreamKind.DATA, b"", number, StagedFile(self._layer.store.files.new_number())
         )
-        node = StagedNode(number, stat.S_IFREG, FileAttribute.NORMAL, streams=(data,))
+        node = StagedNode(number, stat.S_IFREG, int(FileAttribute.NORMAL), streams=(data,))
         return self._add(parent, name, node, creator, creator.mode or stat.S_IFREG)
 
     def make_directory(self, parent: NodeId, name: bytes, creator: Creator) -> NodeId:
         """Make an empty directory."""
         self.check_free(parent, name)
         number = self._layer.store.new_id()
-        node = StagedNode(number, stat.S_IFDIR, FileAttribute.DIRECTORY, streams=())
+        node = StagedNode(number, stat.S_IFDIR, int(FileAttribute.DIRECTORY), streams=())
         mode = stat.S_IFDIR | stat.S_IMODE(creator.mode)
         return self._add(parent, name, node, creator, mode)
 
@@ -69,8 +69,8 @@ class Directories:
         node = StagedNode(
             number,
             stat.S_IFLNK,
-            FileAttribute.REPARSE_POINT,
-            reparse_tag=ReparseTag.SYMLINK,
+            int(FileAttribute.REPARSE_POINT),
+            reparse_tag=int(ReparseTag.SYMLINK),
             rp_flags=_NEW_RP_FLAGS if inside is None else 0,
             streams=(StagedStream(StreamKind.REPARSE, b"", 0, InlineData(blob)),),
         )

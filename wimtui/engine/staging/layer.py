@@ -282,7 +282,11 @@ class Layer:
 
     def has_children(self, number: NodeId) -> bool:
         """Whether a node is a directory that can have children. Raises StaleNodeError."""
-        return is_plain_directory(self.attribute_bits(number))
+        staged = self.nodes.get(number)
+        if staged is not None:
+            return is_plain_directory(staged.attributes)
+        self.require(number)
+        return self.base.has_children(number)
 
     def require_directory(self, number: NodeId) -> None:
         """Raise unless names can be put into a node.

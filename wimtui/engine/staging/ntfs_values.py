@@ -236,7 +236,7 @@ def _new_attributes(node: StagedNode, wanted: int) -> int:
         settable |= FileAttribute.COMPRESSED
     attributes = node.attributes & ~settable | wanted & settable
     attributes &= ~FileAttribute.NORMAL
-    return attributes or FileAttribute.NORMAL
+    return int(attributes or FileAttribute.NORMAL)
 
 
 def _with_value(node: StagedNode, name: bytes, value: bytes) -> StagedNode:

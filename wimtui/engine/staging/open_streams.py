@@ -225,12 +225,13 @@ class StreamWriter(StreamReader):
         on_close: Callable[[SharedStream, bool], None],
         streams: OpenStreams,
         before_write: Callable[[SharedStream], None],
+        on_sync: Callable[[SharedStream], None],
     ) -> None:
         super().__init__(shared, None, on_close)
         self._for_writing = True
         self._streams = streams
         self._before_write = before_write
-        self._on_sync: Callable[[SharedStream], None] | None = None
+        self._on_sync = on_sync
 
     def write_nowait(self, offset: int, data: bytes) -> int | None:
         """Write like ``write``, or return None where the file must be copied aside first."""
@@ -254,5 +255,4 @@ class StreamWriter(StreamReader):
 
     def sync(self, *, data_only: bool) -> None:
         """Return when what was written would survive a power cut. Blocks. Raises OSError."""
-        if self._on_sync is not None:
-            self._on_sync(self._shared)
+        self._on_sync(self._shared)

@@ -78,8 +78,7 @@ class _Restore:
         if number is None and old is None:
             raise NodeNotFoundError(f"no {path.decode(errors='replace')}")
         if number == ROOT_INO:
-            self._reset_node(ROOT_INO)
-            self._reset_names(ROOT_INO)
+            self._reset_everything()
             return
         if number is not None:
             directory, name = self._place(path)
@@ -87,9 +86,16 @@ class _Restore:
         if old is not None and old != ROOT_INO:
             # The directory may be elsewhere by now, or gone, or another may be in its place.
             for dentry in self._base.dentries(old):
-                directory, name = self._base.place(dentry)
                 if self._base.metadata.path(dentry) == path:
-                    self._reset_name(directory, name)
+                    self._reset_name(*self._base.place(dentry))
+
+    def _reset_everything(self) -> None:
+        for directory, delta in list(self._layer.directories.items()):
+            for name in list(delta.entries):
+                known = self._base.entry(directory, name) if directory < FIRST_NEW_ID else None
+                self._set_entry(directory, name, known)
+        for number in list(self._layer.nodes):
+            self._drop(number)
 
     def _place(self, path: bytes) -> tuple[NodeId, bytes]:
         above, _, name = path.rstrip(b"/").rpartition(b"/")
@@ -103,52 +109,60 @@ class _Restore:
         current = self._layer.entry(directory, name)
         known = self._base.entry(directory, name) if directory < FIRST_NEW_ID else None
         if known is not None:
-            self._revive(directory)
+            removed = directory != ROOT_INO and not self._layer.link_count(directory)
+            if removed or self._layer.is_below(directory, known.node):
+                self._put_back(directory)
+                current = self._layer.entry(directory, name)
         if current != known:
             self._set_entry(directory, name, known)
-        if current is not None and (known is None or current.node != known.node):
-            self._displace(current.node)
         if known is not None:
             self._reset_base_node(known.node)
+        if current is not None and (known is None or current.node != known.node):
+            self._displace(current.node)
 
     def _reset_base_node(self, number: NodeId) -> None:
         """Undo renames and changes of a node that has (one of) its names again."""
         surplus = self._layer.link_change(number)
-        for directory, name in list(self._layer.places(number)):
-            known = self._base.entry(directory, name) if directory < FIRST_NEW_ID else None
-            if surplus > 0 and (known is None or known.node != number):
-                # It was renamed: without the new name it has as many as before.
-                self._set_entry(directory, name, known)
-                surplus -= 1
+        if surplus > 0:
+            # It was renamed: without the other name it has as many as before.
+            for directory, name in list(self._layer.places(number)):
+                known = self._base.entry(directory, name) if directory < FIRST_NEW_ID else None
+                if surplus > 0 and (known is None or known.node != number):
+                    surplus -= 1
+                    self._reset_name(directory, name)
         self._layer.unlinked.discard(number)
         self._reset_node(number)
         self._reset_names(number)
 
     def _displace(self, number: NodeId) -> None:
-        """Find a place for a node that has lost a name."""
-        if number < FIRST_NEW_ID:
-            for dentry in self._base.dentries(number):
-                directory, name = self._base.place(dentry)
-                current = self._layer.entry(directory, name)
-                if current is None or current.node != number:
-                    self._reset_name(directory, name)
-            return
+        """Find a place for a node that has lost its last name: in the image, or nowhere."""
         if self._layer.link_count(number):
+            return
+        if number < FIRST_NEW_ID:
+            self._reset_name(*self._base.place(self._base.dentry(number)))
             return
         for name, _ in list(self._layer.names(number)):
             self._reset_name(number, name)
         self._drop(number)
 
-    def _revive(self, directory: NodeId) -> None:
-        """Bring a removed directory of the image back, without what was in it."""
-        removed = []
-        while directory != ROOT_INO and not self._layer.link_count(directory):
-            above, name = self._base.place(self._base.dentry(directory))
-            removed.append((directory, above, name))
-            directory = above
-        for number, above, name in reversed(removed):
-            current = self._layer.entry(above, name)
-            self._set_entry(above, name, self._base.entry(above, name))
+    def _put_back(self, directory: NodeId) -> None:
+        """Bring a directory of the image, and those above it, to where the image has them.
+
+        From the top down, so that nothing is ever put below itself.
+        """
+        climbed = []
+        above = directory
+        while above != ROOT_INO:
+            place = self._base.place(self._base.dentry(above))
+            climbed.append((above, place))
+            above = place[0]
+        for number, (parent, name) in reversed(climbed):
+            current = self._layer.entry(parent, name)
+            if current is not None and current.node == number:
+                continue
+            for other in list(self._layer.places(number)):
+                self._set_entry(*other, None)
+            self._set_entry(parent, name, self._base.entry(parent, name))
             self._layer.unlinked.discard(number)
             if current is not None:
                 self._displace(current.node)

@@ -217,8 +217,9 @@ class Snapshot:
     def has_children(self, number: NodeId) -> bool:
         """Whether a node is a plain directory."""
         node = self.nodes.get(number)
-        bits = self.base.attributes(number) if node is None else node.attributes
-        return is_plain_directory(bits)
+        if node is None:
+            return self.base.has_children(number)
+        return is_plain_directory(node.attributes)
 
     # Nodes
 

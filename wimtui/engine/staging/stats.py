@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _BLOCK_NBYTES: Final = 512
 _FS_BLOCK_NBYTES: Final = 4096
+# Plain numbers: operations on an IntFlag take microseconds.
+_ENCRYPTED: Final = int(FileAttribute.ENCRYPTED)
 _SPECIAL_TYPES: Final = (stat.S_IFIFO, stat.S_IFCHR, stat.S_IFBLK, stat.S_IFSOCK)
 
 
@@ -96,7 +98,7 @@ class Stats:
                 return len(self.read_link(node.id)), 0
             except WimError:
                 return 0, 0
-        if node.type == stat.S_IFDIR or node.attributes & FileAttribute.ENCRYPTED:
+        if node.type == stat.S_IFDIR or node.attributes & _ENCRYPTED:
             return 0, 0
         stream = node.stream(StreamKind.DATA)
         return (0, 0) if stream is None else self._sizes(stream)
