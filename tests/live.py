@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import posix_ipc
 import pytest
 
+from wimtui.control.processes import start_ticks
 from wimtui.service.mounts import list_mounts
 
 if TYPE_CHECKING:
@@ -54,10 +55,11 @@ class Live:
         return mount
 
     def kill_daemons(self) -> None:
-        for pid in self.daemons():
+        killed = self.daemons()
+        for pid in killed:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        wait_for(lambda: not self.daemons(), "the end of killed daemons")
+        wait_for(lambda: all(start_ticks(pid) is None for pid in killed), "the end of daemons")
 
     def nothing_left(self, where: Path, mount_ids: list[str]) -> None:
         """Nothing of these mounts is in the kernel, the registry, the queues or the processes."""
@@ -83,7 +85,7 @@ def _is(pid: int, setting: bytes) -> bool:
 
 
 def mount_points() -> list[str]:
-    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    lines = Path("/proc/self/mountinfo").read_text(errors="surrogateescape").splitlines()
     return [line.split(" ")[4] for line in lines]
 
 

@@ -62,7 +62,9 @@ def test_the_version_is_the_same_everywhere() -> None:
     assert said.stdout == f"wimtui {version}\n"
     changes = ROOT / "CHANGELOG.md"
     if changes.exists():
-        assert re.search(rf"^## \[?{re.escape(version)}\b", changes.read_text(), re.MULTILINE)
+        assert re.search(
+            rf"^## \[?({re.escape(version)}|Unreleased)\b", changes.read_text(), re.MULTILINE
+        )
 
 
 def test_the_script_is_there() -> None:

@@ -24,7 +24,7 @@ from wimtui.daemon.mounted_image import MountedImage
 from wimtui.daemon.staging import OVERLAY_WORDS, Staging, take_lock
 from wimtui.engine.errors import UsageError
 from wimtui.engine.fuse.operations import WimOperations
-from wimtui.engine.fuse.options import FuseOptions
+from wimtui.engine.fuse.options import FuseOptions, split_words
 from wimtui.engine.fuse.read_session import ReadSession
 from wimtui.engine.fuse.session import FuseSession
 from wimtui.engine.fuse.threads import WorkerThreads
@@ -109,7 +109,7 @@ def _leave(registry: RegistryFile, staging: Staging | None) -> None:
 
 
 def _fuse_options(request: MountRequest) -> tuple[bool, FuseOptions]:
-    words = [word for text in request.fuse_options for word in text.split(",")]
+    words = [word for text in request.fuse_options for word in split_words(text)]
     nonempty = "nonempty" in words
     own = {"nonempty", *OVERLAY_WORDS} if request.read_write else {"nonempty"}
     options = FuseOptions.parse(
