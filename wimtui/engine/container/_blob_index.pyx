@@ -427,19 +427,28 @@ cdef class BlobIndex:
         self._check_row(row)
         return wt_load64(self._rows + row * ROW) & SIZE_MASK
 
-    def compressed_place(self, Py_ssize_t row):
-        """Return offset, stored size and size of a compressed blob on its own, else None.
-
-        None as well for a blob whose place cannot be.
-        """
-        cdef const uint8_t *at
+    cdef const uint8_t *_place(self, Py_ssize_t row) except? NULL:
+        """Return a blob's entry if it lies on its own, and can lie there; else NULL."""
         self._check_row(row)
-        at = self._rows + row * ROW
-        if self._classes[row] != C_BLOB or not at[7] & FLAG_COMPRESSED:
-            return None
+        if self._classes[row] != C_BLOB:
+            return NULL
         if self._solid_count and self._solid_of[row] != NO_ROW:
+            return NULL
+        return self._rows + row * ROW
+
+    def compressed_place(self, Py_ssize_t row):
+        """Return offset, stored size and size of a compressed blob on its own, else None."""
+        cdef const uint8_t *at = self._place(row)
+        if at == NULL or not at[7] & FLAG_COMPRESSED:
             return None
         return wt_load64(at + 8), wt_load64(at) & SIZE_MASK, wt_load64(at + 16)
+
+    def raw_place(self, Py_ssize_t row):
+        """Return offset and size of a blob on its own that is stored as it is, else None."""
+        cdef const uint8_t *at = self._place(row)
+        if at == NULL or at[7] & FLAG_COMPRESSED:
+            return None
+        return wt_load64(at + 8), wt_load64(at + 16)
 
     def sha1(self, Py_ssize_t row):
         """Return the hash of a row, 20 bytes."""

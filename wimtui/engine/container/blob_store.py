@@ -135,6 +135,9 @@ class BlobStore:
         if small is not None:
             return small
         table = wim.blob_table
+        raw = table.index.raw_place(row)
+        if raw is not None:
+            return RawBlob(RawResource(wim.file, *raw))
         solid = table.solid_of(row)
         if solid is not None:
             return self._open_in_solid(wim, row, solid)

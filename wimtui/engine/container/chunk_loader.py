@@ -99,7 +99,8 @@ class ChunkLoader:
     ) -> None:
         """Decode chunks into the cache on the pool's threads, in batches of 256 KiB.
 
-        ``first_wanted`` is asked before each batch begins: what lies before is skipped. Errors are left for the reader to meet.
+        ``first_wanted`` is asked before each batch begins: what lies before is skipped. Errors are
+        left for the reader to meet.
         """
         step = max(1, BATCH_NBYTES >> resource.chunk_shift)
         for start in range(first, last + 1, step):

@@ -30,7 +30,7 @@ class FileAhead:
     def __init__(self, stat: StatTable, blobs: Blobs) -> None:
         self._stat = stat
         self._blobs = blobs
-        self._ino = 0
+        self._ino = -_GAP
         self._file: OpenFile | None = None
         self._streak = 0
         self._scheduled = 0
