@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -17,7 +19,10 @@ from wimtui.engine.staging.overlay import Overlay
 from wimtui.engine.staging.store import StagingStore
 from wimtui.engine.tree import ROOT_INO
 
-KILLS = 15
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+KILLS = int(os.environ.get("WIMTUI_KILLS", "15"))
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
@@ -64,6 +69,20 @@ def write(data: bytearray, offset: int, piece: bytes) -> None:
 def cut(data: bytearray, size: int) -> None:
     del data[size:]
     data += bytes(size - len(data))
+
+
+def possible(data: bytearray, unsure: list[str]) -> Iterator[bytearray]:
+    """Yield what a file may hold; of a write that was not answered a beginning may be there."""
+    if unsure[0] == "cutting":
+        allowed = bytearray(data)
+        cut(allowed, int(unsure[2]))
+        yield allowed
+        return
+    piece = bytes.fromhex(unsure[3])
+    for nbytes in range(len(piece) + 1):
+        allowed = bytearray(data)
+        write(allowed, int(unsure[2]), piece[:nbytes])
+        yield allowed
 
 
 def check(mount: Mount, told: Told) -> int:
