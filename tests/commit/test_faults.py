@@ -21,6 +21,7 @@ from tests.commit.ways import WAYS, Way, make_wim, options
 from tests.oracle.wims import WIMLIB, wimlib
 from wimtui.engine.archive import Archive
 from wimtui.engine.commit import edit, output
+from wimtui.engine.commit.errors import UncertainWriteError
 from wimtui.engine.errors import CancelledError, WimError, WriteFailedError
 from wimtui.engine.progress import CancelToken, Phase, Progress
 
@@ -124,9 +125,11 @@ def test_every_call_fails(case: Case, tmp_path: Path, error: int, for_good: bool
         path = Path(shutil.copy(case.before, folder / "x.wim"))
         disk = FailingDisk(at, error, for_good=for_good)
         with Archive.open(path) as archive:
-            if _refused(case.way, archive, disk):
+            raised = _refused(case.way, archive, disk)
+            if raised is not None:
                 failed += 1
                 done = check_old_or_new(case, path)
+                assert not done or isinstance(raised, UncertainWriteError)
                 if not for_good:
                     assert path.read_bytes() == original, f"after a failed {disk.failed}"
                 if not done:
@@ -140,14 +143,14 @@ def test_every_call_fails(case: Case, tmp_path: Path, error: int, for_good: bool
     print(f"failed at {case.calls} points")
 
 
-def _refused(way: Way, archive: Archive, disk: FailingDisk) -> bool:
-    """Whether the way raised; if not, it must have warned."""
+def _refused(way: Way, archive: Archive, disk: FailingDisk) -> WriteFailedError | None:
+    """What the way raised; if nothing, it must have warned."""
     try:
         result = way(archive, options(disk))
-    except WriteFailedError:
-        return True
+    except WriteFailedError as error:
+        return error
     assert result.warnings
-    return False
+    return None
 
 
 @pytest.mark.slow

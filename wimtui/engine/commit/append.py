@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from wimtui.engine.codecs.base import CodecId
 from wimtui.engine.commit.chunk_pool import ChunkPool
 from wimtui.engine.commit.disk import reported
+from wimtui.engine.commit.errors import UncertainWriteError
 from wimtui.engine.commit.finish import OldIntegrity, TableWriter, end_of_tables
 from wimtui.engine.commit.lock import WimLock
 from wimtui.engine.commit.options import UpcomingFile, WriteResult
@@ -75,10 +76,11 @@ class Appender:
     def run(self) -> WriteResult:
         """Write, and return when it is on the disk.
 
-        After an error the file is as before.
+        After any error but UncertainWriteError the file is as before.
 
         Raises:
             ArchiveChangedError: The file is not what was opened.
+            UncertainWriteError: The disk failed at the header and did not recover.
             LockedError: Another process writes it.
             NoSpaceError: The disk is full, or is going to be.
             WriteFailedError: The system reports an error, or what was written reads differently.
@@ -277,18 +279,26 @@ class Appender:
                 self._pwrite(fd, header.pack(), 0)
                 self._options.disk.fsync(fd)
             check_header(fd, self._path, header)
-        except BaseException:
-            self._restore(fd)
+        except BaseException as error:
+            self._restore(fd, error)
             raise
 
-    def _restore(self, fd: int) -> None:
+    def _restore(self, fd: int, cause: BaseException) -> None:
         """Put the old header back, and cut the file only if that has certainly worked.
 
         All data is on the disk, so the file is whole with either header as long as it is not cut.
         """
-        with contextlib.suppress(OSError):
+        try:
             self._pwrite(fd, self._old_header(), 0)
             self._options.disk.fsync(fd)
+        except OSError as error:
+            raise UncertainWriteError(
+                f"writing the header failed ({cause}), and so did putting the old one back "
+                f"({error.strerror})",
+                path=self._path,
+                hint="the WIM is whole, with the changes or without; check its disk, then open it",
+            ) from cause
+        with contextlib.suppress(OSError):
             self._options.disk.ftruncate(fd, self._old_end)
 
     def _roll_back(self, fd: int) -> None:

@@ -15,3 +15,10 @@ class ArchiveChangedError(WimError):
 
 class NoSpaceError(WriteFailedError):
     """The disk has too little room for what is to be written."""
+
+
+class UncertainWriteError(WriteFailedError):
+    """The disk failed at the header, and again when the old one was to be put back.
+
+    The file is the old or the new archive, and whole either way; opening it tells which.
+    """

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from wimtui.engine.commit import edit
+from wimtui.engine.commit.errors import UncertainWriteError
 from wimtui.engine.commit.staged_tree import StagedTree
 from wimtui.engine.staging.identity import WimIdentity
 
@@ -44,6 +45,7 @@ def commit_overlay(
 
     Raises:
         CancelledError: It was stopped in time; the WIM is as before.
+        UncertainWriteError: The WIM may have the changes already; the note tells.
         WimError, OSError: The WIM is as before.
     """
 
@@ -57,6 +59,9 @@ def commit_overlay(
         if plan.new_image is not None:
             return edit.commit_new_image(archive, index, tree, plan.new_image, options)
         return edit.commit_image(archive, index, tree, options)
+    except UncertainWriteError:
+        # The note is what will tell whether the WIM has the changes.
+        raise
     except BaseException:
         if overlay.store.facts.committing is not None:
             overlay.store.note_commit(None)

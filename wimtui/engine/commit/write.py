@@ -40,7 +40,8 @@ def must_rebuild(archive: Archive, options: WriteOptions) -> bool:
 def write_archive(archive: Archive, target: Target, options: WriteOptions) -> WriteResult:
     """Make a file what ``target`` says; return when that is on the disk.
 
-    After an error the file is as it was, and may be tried again.
+    After an error the file is as it was, and may be tried again; UncertainWriteError alone, after
+    a disk that failed twice, leaves open whether it is the old or the new archive.
 
     Raises:
         ReadOnlyWimError: It cannot be modified.
