@@ -320,3 +320,31 @@ def test_a_tree_without_attributes_is_asked_once(session: str, tmp_path: Path) -
                 os.getxattr(mounted.path / "flat" / name, "user.x")
 
         assert mounted.requests()["getxattr"] == 1
+
+
+def test_files_that_all_open_are_read_without_being_opened(tmp_path: Path) -> None:
+    with Mounted(tmp_path, session="server", flat_files=50, opens_are_needed=False) as mounted:
+        for _ in range(2):
+            for number in range(50):
+                path = mounted.path / "flat" / f"file-{number:05}"
+                assert path.read_bytes() == b"content of %d\n" % number
+        counts = mounted.requests()
+
+        assert counts["open"] == 1
+        assert counts["read"] == 50
+        assert "release" not in counts
+        with pytest.raises(OSError, match="Read-only"):
+            (mounted.path / "hello").open("r+b")
+
+
+def test_listings_are_asked_for_once(tmp_path: Path) -> None:
+    with Mounted(tmp_path, session="server", flat_files=1000) as mounted:
+        names = os.listdir(mounted.path / "flat")
+        before = mounted.requests()
+        for _ in range(3):
+            assert os.listdir(mounted.path / "flat") == names
+            with os.scandir(mounted.path / "flat") as entries:
+                assert all(entry.stat().st_size > 10 for entry in entries)
+
+        assert mounted.requests() == before
+        assert before["opendir"] == 1

@@ -1,8 +1,11 @@
+from typing import final
+
 from wimtui.engine.codecs.base import CodecId
 from wimtui.engine.codecs.factory import DecompressorPool
 from wimtui.engine.container._blob_index import BlobIndex
 from wimtui.engine.container.file_bytes import FileBytes
 
+@final
 class SmallBlob:
     @property
     def was_read(self) -> bool: ...
@@ -11,6 +14,7 @@ class SmallBlob:
     def load_ahead(self) -> bool: ...
     def close(self) -> None: ...
 
+@final
 class SmallBlobs:
     def __init__(
         self,

@@ -10,7 +10,7 @@ the kernel keeps what it has read.
 import threading
 
 cimport cython
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdint cimport uint64_t
 from posix.unistd cimport off_t
 
@@ -27,6 +27,7 @@ cdef enum:
 
 
 @cython.final
+@cython.auto_pickle(False)
 cdef class SmallBlob:
     """An open blob of one chunk; its decoded bytes stay with it. Safe to share between threads."""
 
@@ -122,6 +123,7 @@ cdef class SmallBlob:
 
 
 @cython.final
+@cython.auto_pickle(False)
 cdef class SmallBlobs:
     """The blobs of one chunk of one WIM file; those opened last stay known."""
 

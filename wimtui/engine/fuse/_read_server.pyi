@@ -1,7 +1,9 @@
 from collections.abc import Callable
+from typing import final
 
 from wimtui.engine.fuse.read_operations import ReadOperations
 
+@final
 class ReadServer:
     def __init__(
         self,

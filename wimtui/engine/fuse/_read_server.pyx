@@ -14,11 +14,10 @@ from pyfuse3 import FUSEError
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
-from libc.errno cimport EAGAIN, ECONNABORTED, EINTR, ENODEV, ENOENT, errno as c_errno
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memchr, memcpy, memset
-from posix.unistd cimport read
 
+from wimtui.engine.fuse._device cimport REQUEST_ROOM, WOKEN, receive, reply
 from wimtui.engine.fuse._protocol cimport (
     FOPEN_CACHE_DIR, FOPEN_KEEP_CACHE, FUSE_ASYNC_READ, FUSE_BATCH_FORGET, FUSE_CACHE_SYMLINKS,
     FUSE_CREATE, FUSE_DESTROY, FUSE_DO_READDIRPLUS, FUSE_FALLOCATE, FUSE_FLUSH, FUSE_FORGET,
@@ -29,34 +28,18 @@ from wimtui.engine.fuse._protocol cimport (
     FUSE_RENAME, FUSE_RENAME2, FUSE_RMDIR, FUSE_SETATTR, FUSE_SETXATTR, FUSE_STATFS,
     FUSE_SYMLINK, FUSE_UNLINK, FUSE_WRITE, fuse_attr_out, fuse_direntplus, fuse_entry_out,
     fuse_getxattr_in, fuse_getxattr_out, fuse_in_header, fuse_init_in, fuse_init_out,
-    fuse_open_in, fuse_open_out, fuse_out_header, fuse_read_in, fuse_release_in,
+    fuse_open_in, fuse_open_out, fuse_read_in, fuse_release_in,
     fuse_statfs_out, set_attr,
 )
-
-cdef extern from "<poll.h>" nogil:
-    struct pollfd:
-        int fd
-        short events
-        short revents
-    int poll(pollfd *, unsigned long, int)
-    enum:
-        POLLIN
-
-cdef extern from "<sys/uio.h>" nogil:
-    struct iovec:
-        void *iov_base
-        size_t iov_len
-    Py_ssize_t writev(int, const iovec *, int)
 
 cdef extern from "<fcntl.h>" nogil:
     enum:
         TRUNCATE "O_TRUNC"
 
 cdef enum:
-    # Large enough for every request of a mount that nobody writes to.
-    REQUEST_ROOM = 1 << 17
     REPLY_ROOM = 1 << 18
-    WOKEN = -1000000
+    # Kernels before 7.36 send no more of fuse_init_in.
+    INIT_LEAST = 16
     MAX_PAGES = 256
     MAX_LISTINGS = 16
     MAX_RECENT_FILES = 256
@@ -83,6 +66,7 @@ cdef tuple KERNEL_XATTRS = (b"security.", b"system.posix_acl_")
 
 
 @cython.final
+@cython.auto_pickle(False)
 cdef class ReadServer:
     """The requests of one mount; ``serve`` runs in a thread of its own."""
 
@@ -93,14 +77,14 @@ cdef class ReadServer:
     cdef uint32_t kernel_flags
     cdef bint initialised
     cdef char *request
-    cdef char *reply
+    cdef char *answer
     cdef dict listings
     cdef dict recent
 
     def __cinit__(self, *arguments, **named):
         self.request = <char *> PyMem_Malloc(REQUEST_ROOM)
-        self.reply = <char *> PyMem_Malloc(REPLY_ROOM)
-        if self.request == NULL or self.reply == NULL:
+        self.answer = <char *> PyMem_Malloc(REPLY_ROOM)
+        if self.request == NULL or self.answer == NULL:
             raise MemoryError
         self.listings = {}
         self.recent = {}
@@ -133,7 +117,7 @@ cdef class ReadServer:
 
     def __dealloc__(self):
         PyMem_Free(self.request)
-        PyMem_Free(self.reply)
+        PyMem_Free(self.answer)
 
     def serve(self):
         """Answer until the mount ends (False) or ``wake_fd`` calls (True).
@@ -201,7 +185,7 @@ cdef class ReadServer:
                 self._list_xattrs(header, <fuse_getxattr_in *> body)
             elif opcode == FUSE_STATFS:
                 self.start(self._reply_usage, unique)
-            elif opcode == FUSE_INIT and room >= <Py_ssize_t> sizeof(fuse_init_in):
+            elif opcode == FUSE_INIT and room >= INIT_LEAST:
                 self._initialise(header, <fuse_init_in *> body)
             elif opcode == FUSE_DESTROY:
                 self.send(unique, 0, NULL, 0)
@@ -339,13 +323,13 @@ cdef class ReadServer:
             index += 1
         if index == count and used == 0:
             self.listings.pop(ino, None)
-        self.send(header.unique, 0, self.reply, used)
+        self.send(header.unique, 0, self.answer, used)
         return 0
 
     cdef Py_ssize_t _add_entry(self, size_t used, size_t room, bytes name, uint64_t ino,
                                uint64_t next_index, bint is_dot) except -1:
         """Write one entry into the reply; 0 if there is no room."""
-        cdef fuse_direntplus *entry = <fuse_direntplus *> (self.reply + used)
+        cdef fuse_direntplus *entry = <fuse_direntplus *> (self.answer + used)
         cdef size_t name_nbytes = PyBytes_GET_SIZE(name)
         cdef size_t nbytes = (FUSE_NAME_OFFSET_DIRENTPLUS + name_nbytes + 7) & ~<size_t> 7
         if nbytes > room - used:
@@ -481,39 +465,9 @@ cdef class ReadServer:
 
     cdef int send(self, uint64_t unique, int error, const char *data, size_t nbytes) except -1:
         """Reply. A request that the kernel has given up is no error."""
-        cdef fuse_out_header header
-        cdef iovec pieces[2]
-        cdef Py_ssize_t sent
-        header.len = <uint32_t> (sizeof(header) + nbytes)
-        header.error = -error
-        header.unique = unique
-        pieces[0].iov_base = &header
-        pieces[0].iov_len = sizeof(header)
-        pieces[1].iov_base = <void *> data
-        pieces[1].iov_len = nbytes
+        cdef int problem
         with nogil:
-            sent = writev(self.fd, pieces, 2 if nbytes else 1)
-        if sent < 0 and c_errno not in (ENOENT, ENODEV, ECONNABORTED):
-            raise OSError(c_errno, f"replying to the kernel: {os.strerror(c_errno)}")
+            problem = reply(self.fd, unique, error, data, nbytes)
+        if problem:
+            raise OSError(problem, f"replying to the kernel: {os.strerror(problem)}")
         return 0
-
-
-cdef Py_ssize_t receive(int fd, int wake_fd, char *buffer) noexcept nogil:
-    """Return the next request's size, a negative errno, or WOKEN."""
-    cdef pollfd watched[2]
-    cdef Py_ssize_t nbytes
-    watched[0].fd = fd
-    watched[0].events = POLLIN
-    watched[1].fd = wake_fd
-    watched[1].events = POLLIN
-    while True:
-        nbytes = read(fd, buffer, REQUEST_ROOM)
-        if nbytes >= 0:
-            return nbytes
-        if c_errno == EINTR or c_errno == ENOENT:
-            # ENOENT: whoever asked was killed.
-            continue
-        if c_errno != EAGAIN:
-            return -c_errno
-        if poll(watched, 2, -1) > 0 and watched[1].revents:
-            return WOKEN
