@@ -22,7 +22,7 @@ from wimtui.engine.image.view import (
     USER_PREFIX,
     StreamsInterface,
 )
-from wimtui.engine.staging.layer import folded
+from wimtui.engine.staging.directory_delta import folded
 from wimtui.engine.staging.names import check_stream_name
 from wimtui.engine.staging.node import InlineData, StagedStream
 from wimtui.engine.staging.ntfs_values import NtfsValues
