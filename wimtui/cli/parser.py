@@ -159,6 +159,7 @@ def _add_info(commands: _Commands[Parser]) -> None:
     parser.add_argument("--header", action="store_true", help="every field of the header")
     parser.add_argument("--blobs", action="store_true", help="every entry of the blob table")
     parser.add_argument("--xml", action="store_true", help="the XML data, as UTF-8 text")
+    _refs(parser)
     _json(parser)
 
 

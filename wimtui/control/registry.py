@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from wimtui import paths
 from wimtui.control.client_queues import sweep_client_queues
-from wimtui.control.errors import QueueError
+from wimtui.control.errors import NotPermittedError, QueueError
 from wimtui.control.mountinfo import MountInfo, MountTable
 from wimtui.control.protocol import DaemonState
 from wimtui.control.registry_entry import RegistryEntry, bulk_folder, is_mount_id
@@ -113,6 +113,15 @@ def find_mount(target: str | Path, records: Iterable[MountRecord]) -> MountRecor
     ]
     matches.sort(key=lambda record: (bool(record.mount_points), record.alive, record.entry.created))
     return matches[-1] if matches else None
+
+
+def refuse_others(target: str) -> None:
+    """Raise NotPermittedError if another user's WIM is mounted at a path."""
+    mount = MountTable.read().at(resolved_mount_point(target))
+    if mount is not None and mount.is_wimtui and os.geteuid() not in (0, mount.user_id):
+        raise NotPermittedError(
+            f"user {mount.user_id} mounted it", path=target, hint="ask them, or root"
+        )
 
 
 def resolved_mount_point(path: str) -> str:

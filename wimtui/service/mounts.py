@@ -102,6 +102,7 @@ def _records() -> tuple[MountRecord, ...]:
 def _record(target: str) -> MountRecord:
     record = registry.find_mount(target, _records())
     if record is None or record.status is MountStatus.ENDED:
+        registry.refuse_others(target)
         raise NotAMountError(
             "no WIM image is mounted there", path=target, hint="wimtui mounts lists what is"
         )

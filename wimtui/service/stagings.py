@@ -99,6 +99,7 @@ def find_staged(target: str) -> StagedMount:
             hint="name one: " + ", ".join(one.staging for one in loose),
         )
     if not loose:
+        registry.refuse_others(target)
         raise NotAMountError(
             "nothing is mounted or staged there", path=target, hint="wimtui mounts lists what is"
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from wimtui.cli import diagnostics, output
+from wimtui.cli.options import archive_options
 from wimtui.engine.timestamps import ticks_to_datetime
 from wimtui.service import archives
 
@@ -20,7 +21,7 @@ _IMAGE_WIDTH = 24
 
 def run(arguments: Namespace) -> int:
     """Show the archive, or one image; ``--header``, ``--blobs`` and ``--xml`` show instead."""
-    with archives.open_archive(arguments.wim) as archive:
+    with archives.open_archive(arguments.wim, archive_options(arguments)) as archive:
         if arguments.json:
             output.as_json(_document(archive, arguments))
             return 0
