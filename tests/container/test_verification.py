@@ -19,6 +19,7 @@ from wimtui.engine.container.integrity import (
     covered_nbytes,
 )
 from wimtui.engine.container.resource import ResourceHeader
+from wimtui.engine.container.resource_reader import ChunkedResource
 from wimtui.engine.container.verify import verify_blobs
 from wimtui.engine.container.wim_file import OpenOptions, WimFile, check_integrity
 from wimtui.engine.errors import (
@@ -32,7 +33,10 @@ from wimtui.engine.errors import (
 from wimtui.engine.progress import CancelToken, Phase, Progress
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+
+    from wimtui.engine.codecs.factory import DecompressorPool
 
 
 def _builder(**fields: object) -> WimBuilder:
@@ -175,6 +179,62 @@ def test_all_bad_blobs_are_found(tmp_path: Path) -> None:
     assert bad_solid
     assert len(bad) == 3 + len(bad_solid)
     store.close()
+
+
+@pytest.mark.parametrize("codec", [CodecId.NONE, CodecId.LZX])
+def test_places_that_cannot_be_are_not_tried_piece_by_piece(tmp_path: Path, codec: CodecId) -> None:
+    builder = _builder(codec=codec)
+    outside = builder.add_blob(b"outside" * 10)
+    in_header = builder.add_blob(b"in the header" * 10)
+    small = [mixed_bytes(50_000, seed) for seed in range(3)]
+    builder.add_solid(small)
+    built = builder.build()
+    size = 1 << (54 if codec is CodecId.NONE else 60)
+    built.patch_row(
+        built.row_of(outside), offset_in_wim=208, size_in_wim=1 << 54, uncompressed_size=size
+    )
+    built.patch_row(built.row_of(in_header), offset_in_wim=0)
+    [solid] = [row for row, entry in enumerate(built.rows) if entry.sha1 == bytes(20)]
+    built.patch_row(solid, size_in_wim=1 << 54)
+    seen: list[Progress] = []
+    with WimFile.open(built.write(tmp_path / "a.wim")) as wim:
+        store = BlobStore(wim)
+        bad = {blob.info.sha1: blob.error for blob in verify_blobs(store, seen.append)}
+        store.close()
+    assert type(bad.pop(outside)) is TruncatedError
+    assert type(bad.pop(in_header)) is CorruptResourceError
+    assert {type(error) for error in bad.values()} == {TruncatedError}
+    assert set(bad) == {sha1_of(data) for data in small}
+
+
+def test_little_is_decoded_of_a_blob_once_it_is_bad(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    builder = _builder(codec=CodecId.XPRESS)
+    builder.add_blob(bytes(160 << 20), sha1=b"b" * 20)
+    after = builder.add_blob(mixed_bytes(3_000_000))
+    built = builder.build()
+    place = built.rows[0].resource if built.rows[0].sha1 == b"b" * 20 else built.rows[1].resource
+    built.patch(place.offset_in_wim + 4 * (160 * 32 - 1), b"\xff" * 40)
+    decoded = []
+    chunks = ChunkedResource.chunks
+
+    def counting(
+        self: ChunkedResource, first: int, last: int, decompressors: DecompressorPool
+    ) -> Iterator[bytes]:
+        decoded.append(first)
+        return chunks(self, first, last, decompressors)
+
+    monkeypatch.setattr(ChunkedResource, "chunks", counting)
+    seen: list[Progress] = []
+    store = BlobStore(WimFile.open(built.write(tmp_path / "a.wim")))
+    bad = verify_blobs(store, seen.append)
+    store.close()
+    assert [blob.info.sha1 for blob in bad] == [b"b" * 20]
+    assert isinstance(bad[0].error, CorruptResourceError)
+    assert after not in {blob.info.sha1 for blob in bad}
+    assert seen[-1].bytes_done == seen[-1].bytes_total
+    assert len(decoded) < 120
 
 
 def test_verification_can_be_cancelled(tmp_path: Path) -> None:

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING
 
 from wimtui.engine.container.blob_store import blob_info
 from wimtui.engine.container.resource_reader import RawResource
-from wimtui.engine.errors import BlobHashError, ReadFailedError, WimError
+from wimtui.engine.errors import (
+    BlobHashError,
+    CorruptResourceError,
+    ReadFailedError,
+    TruncatedError,
+    WimError,
+)
 from wimtui.engine.progress import Phase, Progress
 
 if TYPE_CHECKING:
@@ -41,11 +47,15 @@ class BadBlob:
 
 @dataclass(slots=True, eq=False)
 class _Blob:
-    """A blob on its way: what of it was hashed, in order."""
+    """A blob on its way: what of it was hashed, in order.
+
+    The error is the first one met, and from then on nothing more of it is decoded.
+    """
 
     info: BlobInfo
     sha1: hashlib._Hash = field(default_factory=lambda: hashlib.sha1(usedforsecurity=False))
     error: WimError | None = None
+    skipped_nbytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,14 +200,14 @@ class _Verification:
     def _units(self, wim: WimFile, rows: list[int]) -> Iterator[_Unit]:
         table = wim.blob_table
         for number, members in groupby(rows, table.index.solid_index):
-            if number >= 0:
+            if number >= 0 and table.solids[number].is_usable:
                 resource = table.solids[number].open(wim.file)
                 yield from _split(resource, (_solid_span(wim, row) for row in members))
                 continue
             for row in members:
                 blob = _Blob(blob_info(wim, row))
                 try:
-                    alone = wim.open_resource(table.row(row).resource)
+                    alone = _open_alone(wim, row)
                 except WimError as error:
                     blob.error = error
                     self._bytes_done += blob.info.uncompressed_size
@@ -211,6 +221,9 @@ class _Verification:
         for unit in batch:
             if self._cancel is not None:
                 self._cancel.check()
+            if all(piece.blob.error is not None for piece in unit.pieces):
+                done.append(_Decoded(unit, {}))
+                continue
             chunks = unit.decode(self._loader.decompressors)
             is_left = False
             for piece in unit.pieces:
@@ -231,6 +244,7 @@ class _Verification:
                     _hash(piece, decoded.chunks, decoded.unit.chunk_size)
                 self._bytes_done += piece.end - piece.start
                 if piece.is_last:
+                    self._bytes_done += piece.blob.skipped_nbytes
                     self._judge(piece.blob)
         if self._progress is not None:
             self._progress(
@@ -265,14 +279,46 @@ def _solid_span(wim: WimFile, row: int) -> tuple[_Blob, int, int]:
     return _Blob(info), start, start + info.uncompressed_size
 
 
+def _open_alone(wim: WimFile, row: int) -> Resource:
+    """Return a reader for a blob outside solid resources.
+
+    Raises:
+        WimError: Its place cannot be, whatever it claims to hold.
+    """
+    table = wim.blob_table
+    solid = table.solid_of(row)
+    place = table.row(row).resource
+    if solid is None:
+        resource = wim.open_resource(place)
+        if table.index.is_usable(row):
+            return resource
+    offset, nbytes = place.offset_in_wim, place.size_in_wim
+    if solid is not None:
+        offset, nbytes = solid.offset_in_wim, solid.size_in_wim
+    kind = TruncatedError if offset + nbytes > wim.file.size else CorruptResourceError
+    raise kind(
+        f"{nbytes} stored bytes cannot lie at offset {offset} of a file of {wim.file.size}",
+        path=wim.path,
+        structure=f"blob table entry {row}",
+    )
+
+
 def _split(resource: Resource, spans: Iterable[tuple[_Blob, int, int]]) -> Iterator[_Unit]:
-    """Cut blobs, given in ascending order, at the borders of units."""
+    """Cut blobs, given in ascending order, at the borders of units.
+
+    Of a blob found bad meanwhile only the last piece follows.
+    """
     chunk_size = _UNIT_NBYTES if isinstance(resource, RawResource) else resource.chunk_size
     unit_nbytes = max(_UNIT_NBYTES, chunk_size)
     pieces: list[_Piece] = []
     current = -1
     for blob, start, end in spans:
-        for number in range(start // unit_nbytes, (end - 1) // unit_nbytes + 1):
+        last = (end - 1) // unit_nbytes
+        number = start // unit_nbytes
+        while number <= last:
+            if blob.error is not None and number < last:
+                blob.skipped_nbytes = last * unit_nbytes - max(start, number * unit_nbytes)
+                number = last
             if number != current and pieces:
                 yield _Unit(resource, chunk_size, pieces)
                 pieces = []
@@ -281,6 +327,7 @@ def _split(resource: Resource, spans: Iterable[tuple[_Blob, int, int]]) -> Itera
             stop = min(end, (number + 1) * unit_nbytes)
             is_whole = begin == start and stop == end
             pieces.append(_Piece(blob, begin, stop, is_whole, stop == end))
+            number += 1
     if pieces:
         yield _Unit(resource, chunk_size, pieces)
 
@@ -288,10 +335,12 @@ def _split(resource: Resource, spans: Iterable[tuple[_Blob, int, int]]) -> Itera
 def _hash(piece: _Piece, chunks: dict[int, bytes | WimError], chunk_size: int) -> None:
     """Add a piece's bytes to its blob's hash, or note why they cannot be read."""
     blob = piece.blob
+    if blob.error is not None:
+        return
     for number in range(piece.start // chunk_size, (piece.end - 1) // chunk_size + 1):
         data = chunks[number]
         if isinstance(data, WimError):
-            blob.error = blob.error or data
+            blob.error = data
             return
         base = number * chunk_size
         start, end = max(piece.start - base, 0), min(piece.end - base, len(data))
