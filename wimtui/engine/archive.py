@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Self
 
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 DEFAULT_CACHE_NBYTES = 256 << 20
 """Decoded chunks kept in memory, for the whole process."""
+
+_SHOWN_NAME = 200
+"""Characters of an image name that a message repeats."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +88,8 @@ class Archive:
     def find_image(self, image: str | None) -> int:
         """Return the 1-based index of an image given by index or name.
 
-        A string of digits is an index and never a name; None or an empty string stands for the
-        only image.
+        A string of one to nine digits is an index and never a name; None or an empty string stands
+        for the only image.
 
         Raises:
             NoSuchImageError: There is no such image, or several and none was named.
@@ -107,7 +111,7 @@ class Archive:
                 path=self.wim.path,
                 hint=f"give its index or name; wimtui info {self.wim.path} lists them",
             )
-        if image.isdecimal():
+        if re.fullmatch("[0-9]{1,9}", image):
             if 1 <= int(image) <= count:
                 return int(image)
         else:
@@ -115,7 +119,7 @@ class Archive:
             if named is not None:
                 return named.index
         raise NoSuchImageError(
-            f"no image {image!r} among {count}",
+            f"no image {image[:_SHOWN_NAME]!r} among {count}",
             path=self.wim.path,
             hint=f"wimtui info {self.wim.path} lists them",
         )
@@ -129,9 +133,12 @@ class Archive:
         return ImageMetadata.parse(self.blobs.metadata_resource(index))
 
     def close(self) -> None:
-        """Close every file; harmless when done twice."""
-        self.blobs.close()
+        """Close every file; harmless when done twice.
+
+        Threads that decode end first: what they read by number could be another file by then.
+        """
         self.loader.close()
+        self.blobs.close()
 
     def __enter__(self) -> Self:
         return self
