@@ -10,15 +10,20 @@ from wimtui.engine.archive import Archive, ArchiveOptions
 from wimtui.engine.container.verify import verify_blobs
 from wimtui.engine.container.wim_file import check_integrity
 from wimtui.engine.errors import IntegrityError, IntegrityTableError, WimError
+from wimtui.engine.image.metadata import ROOT_DENTRY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from wimtui.engine.container.verify import BadBlob
+    from wimtui.engine.image.metadata import ImageMetadata
     from wimtui.engine.progress import CancelToken, ProgressSink
 
 _MAX_PATHS = 100
 """Paths reported for one bad blob."""
+
+_MAX_PATH_NBYTES = 4096
+"""Beginning of a path that is reported: longer ones cannot be opened either."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,20 +126,27 @@ def _walk_images(
         return users, missing, unreadable
     for index in range(1, archive.wim.image_count + 1):
         try:
-            for sha1, path in _streams(archive, index):
+            metadata = archive.image(index)
+            for sha1, dentry in _streams(metadata):
                 if sha1 in bad:
                     found = users.setdefault(sha1, [])
-                    if len(found) < _MAX_PATHS:
-                        found.append(path)
-                elif archive.blobs.size(sha1) is None and len(missing) < _MAX_PATHS:
-                    missing.append(path)
+                elif archive.blobs.size(sha1) is None:
+                    found = missing
+                else:
+                    continue
+                if len(found) < _MAX_PATHS:
+                    path = metadata.path(dentry)[:_MAX_PATH_NBYTES]
+                    found.append(f"[{index}] {os.fsdecode(path)}")
         except WimError as error:
             unreadable.append(f"image {index}: {error.message}")
     return users, missing, unreadable
 
 
-def _streams(archive: Archive, index: int) -> Iterator[tuple[bytes, str]]:
-    metadata = archive.image(index)
-    for dentry, path in metadata.walk():
-        for sha1 in metadata.columns.stream_hashes(metadata.columns.ino(dentry)):
-            yield sha1, f"[{index}] {os.fsdecode(path)}"
+def _streams(metadata: ImageMetadata) -> Iterator[tuple[bytes, int]]:
+    """Yield the hash of each stream with its dentry, in pre-order; paths would cost far more."""
+    columns = metadata.columns
+    dentry = ROOT_DENTRY
+    while dentry >= 0:
+        for sha1 in columns.stream_hashes(columns.ino(dentry)):
+            yield sha1, dentry
+        dentry = columns.next_in_preorder(dentry)
