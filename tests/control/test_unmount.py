@@ -92,7 +92,8 @@ def test_nothing_is_mounted(start_daemon: StartDaemon) -> None:
     wait_for(lambda: not record_of(record.entry.mount_id).alive)
     with pytest.raises(NotAMountError):
         unmount(record_of(record.entry.mount_id), Unmount())
-    invalid = dataclasses.replace(record, status=MountStatus.INVALID, mount_points=("/moved",))
+    covered = (record.entry.mount_point,)
+    invalid = dataclasses.replace(record, status=MountStatus.INVALID, mount_points=covered)
     with pytest.raises(NotAMountError):
         unmount(invalid, Unmount())
 
@@ -110,7 +111,7 @@ def test_holders(tmp_path: Path) -> None:
     with (tmp_path / "file").open("rb"):
         (holder,) = find_holders(str(tmp_path))
         assert holder.pid == os.getpid()
-        assert (holder.use, holder.path) == ("an open file", str(tmp_path / "file"))
+        assert (holder.use, holder.path) == ("a file open for reading", str(tmp_path / "file"))
         assert find_holders(str(tmp_path)[:-1]) == ()
     with subprocess.Popen(["sleep", "600"], cwd=tmp_path) as child:
         wait_for(lambda: len(find_holders(str(tmp_path))) == 1)
@@ -186,7 +187,7 @@ class TestRealMounts:
         with (point / "file").open("rb"), pytest.raises(MountBusyError) as caught:
             unmount_kernel(str(point))
         assert caught.value.code == 79
-        assert f"process {os.getpid()}, an open file" in str(caught.value)
+        assert f"process {os.getpid()}, a file open for reading" in str(caught.value)
         unmount_kernel(str(point))
 
     def test_a_hung_daemon_does_not_hang_us(

@@ -12,7 +12,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from wimtui.control.errors import QueueError
+from wimtui.control.errors import ControlError, QueueError
 from wimtui.control.protocol import Event, LogEvent, ProgressEvent, Reply, StateEvent
 from wimtui.control.transport import ClientQueueName, SendQueue, unlink_queue
 from wimtui.control.wire import Envelope, encode
@@ -155,11 +155,23 @@ class Outboxes:
             own = outbox.name == requester
             if not (own or outbox.subscribed) or not _is_wanted(outbox, event, log_level):
                 continue
-            outbox.put(event, request_id if own else 0)
+            try:
+                outbox.put(event, request_id if own else 0)
+            except ControlError as error:
+                log.warning("front end %s is given up: %s", outbox.name, error)
+                self.drop(outbox.name)
 
     def flush(self) -> tuple[Outbox, ...]:
         """Send what waits; returns the outboxes that still wait for their queue."""
-        return tuple(one for one in tuple(self._by_name.values()) if not one.flush())
+        return tuple(one for one in tuple(self._by_name.values()) if not self._flushed(one))
+
+    def _flushed(self, outbox: Outbox) -> bool:
+        try:
+            return outbox.flush()
+        except QueueError as error:
+            log.warning("front end %s is given up: %s", outbox.name, error)
+            self.drop(outbox.name)
+            return True
 
     def prune(self) -> None:
         """Drop front ends that are gone. To be called now and then."""

@@ -226,7 +226,7 @@ def _judge(
     found: FoundEntry, mount: MountInfo | None, table: MountTable
 ) -> tuple[MountStatus, str]:
     entry = found.entry
-    staging_left = bool(entry.staging_path) and Path(entry.staging_path).is_dir()
+    staging_left = _is_staging_left(entry)
     if not found.alive:
         if mount is not None:
             return MountStatus.DEAD, "the daemon is gone, its mount is left"
@@ -248,6 +248,13 @@ def _judge(
     if entry.state is DaemonState.DETACHED or staging_left:
         return MountStatus.DETACHED, "not mounted, uncommitted changes are staged"
     return MountStatus.UNMOUNTING, "unmounted, the daemon is about to end"
+
+
+def _is_staging_left(entry: RegistryEntry) -> bool:
+    """Whether staged changes are left; another user's path, which may hang, is believed."""
+    if not entry.staging_path or entry.uid != os.geteuid():
+        return bool(entry.staging_path)
+    return Path(entry.staging_path).is_dir()
 
 
 def _unrecorded(mount: MountInfo, table: MountTable) -> MountRecord:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 ENTRY_VERSION = 1
 ENTRY_SUFFIX = ".json"
+_MAX_PID = 1 << 22
 _NEW_SUFFIX = ".new"
 _MOUNT_ID = re.compile(r"[0-9a-f]{16}")
 
@@ -147,10 +148,24 @@ class RegistryEntry:
             values[name] = DaemonState(raw[name]) if kind == "DaemonState" else raw[name]
         if not is_mount_id(str(values.get("mount_id"))):
             raise ValueError("no mount id")
+        _check_plausible(values)
         try:
             return cls(**values)
         except TypeError as error:
             raise ValueError(str(error)) from error
+
+
+def _check_plausible(values: Mapping[str, Any]) -> None:
+    """Refuse what no daemon writes and what would break a reader: entries may be anybody's."""
+    for name, value in values.items():
+        if isinstance(value, str):
+            value.encode("utf-8", "surrogateescape")
+            if "\0" in value:
+                raise ValueError(f"{name} has a NUL")
+        elif isinstance(value, int | float) and not -1 <= value < 1 << 62:
+            raise ValueError(f"{name} cannot be {value}")
+    if values.get("pid", 0) > _MAX_PID:
+        raise ValueError("pid is none that a process can have")
 
 
 class RegistryFile:

@@ -102,7 +102,7 @@ def decode(encoded: bytes) -> Envelope:
         raise MalformedMessageError(f"not JSON: {error}") from error
     if not isinstance(raw, dict):
         raise MalformedMessageError("not a JSON object")
-    request_id = raw["id"] if _is_int(raw.get("id")) else 0
+    request_id = raw["id"] if _is_id(raw.get("id")) else 0
     reply_to = raw["to"] if isinstance(raw.get("to"), str) else ""
     kind = MESSAGE_TYPES.get(raw["t"]) if isinstance(raw.get("t"), str) else None
     if raw.get("v") != PROTOCOL_VERSION or kind is None:
@@ -121,7 +121,7 @@ def decode(encoded: bytes) -> Envelope:
     except ValueError as error:
         text = f"message {kind.TYPE!r}: {error}"
         raise MalformedMessageError(text, request_id=request_id, reply_to=reply_to) from error
-    seq = raw["seq"] if _is_int(raw.get("seq")) else 0
+    seq = raw["seq"] if _is_id(raw.get("seq")) else 0
     return Envelope(kind(**values), request_id, seq, reply_to)
 
 
@@ -170,6 +170,11 @@ def _encoded_nbytes(text: str) -> int:
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON")
+
+
+def _is_id(value: object) -> bool:
+    """Whether a number fits 64 bits: a longer one would not fit the answer that repeats it."""
+    return _is_int(value) and 0 <= value < 1 << 64  # type: ignore[operator]
 
 
 def _is_int(value: object) -> bool:

@@ -6,7 +6,7 @@ import logging
 import os
 import signal
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import trio
 
@@ -121,7 +121,7 @@ class MountLife:
     async def _announce(self, startup: Startup, log_path: Path | None) -> None:
         await self._session.ready.wait()
         mount = MountTable.read().at(self._request.mount_point)
-        self._registry.update(
+        self._note(
             state=DaemonState.OK,
             kernel_mount_id=0 if mount is None else mount.kernel_mount_id,
             device="" if mount is None else mount.device,
@@ -171,7 +171,7 @@ class MountLife:
         discards = request is not None and request.disposition is Disposition.DISCARD
         await trio.to_thread.run_sync(lambda: staging.end(discard=discards))
         if staging.is_left:
-            self._registry.update(state=DaemonState.DETACHED)
+            self._note(state=DaemonState.DETACHED)
             log.info("%s: what is staged stays in %s", self._request.mount_point, staging.folder)
         return problem
 
@@ -324,8 +324,15 @@ class MountLife:
             event, requester=operation.requester, request_id=operation.request_id
         )
 
+    def _note(self, **changes: Any) -> None:
+        """Write into the registry; a full disk there must not end a mount."""
+        try:
+            self._registry.update(**changes)
+        except ControlError as error:
+            log.warning("%s", error)
+
     def _set_state(self, state: DaemonState) -> None:
-        self._registry.update(state=state)
+        self._note(state=state)
         self._server.broadcast(StateEvent(state=state))
 
 

@@ -56,7 +56,7 @@ async def serve_mount(startup: Startup, request: MountRequest, log_path: Path | 
         if lock is not None:
             staging = undo.enter_context(Staging.open(request, image, lock))
         registry = undo.enter_context(RegistryFile.create(_entry(request, image, staging)))
-        undo.callback(_leave, registry, staging)
+        undo.push(lambda kind, _error, _trace: _leave(registry, staging, crashed=kind is not None))
         queue = undo.enter_context(ReceiveQueue.create(registry.entry.queue_name))
         bulk = BulkFolder(registry.bulk_folder)
         undo.callback(bulk.close)
@@ -99,10 +99,10 @@ def _write_operations(
     return WriteOperations(staging.overlay, threads, has_aliases=has_aliases)
 
 
-def _leave(registry: RegistryFile, staging: Staging | None) -> None:
-    """Take the entry away, unless it tells of changes that are still there."""
+def _leave(registry: RegistryFile, staging: Staging | None, *, crashed: bool) -> None:
+    """Take the entry away, unless it tells of a dead mount or of changes that are still there."""
     begun = registry.entry.state is not DaemonState.STARTING
-    if begun and staging is not None and staging.is_left:
+    if begun and (crashed or (staging is not None and staging.is_left)):
         registry.close()
     else:
         registry.remove()

@@ -112,7 +112,7 @@ class RequestServer:
             if error.reply_to and (outbox := self.outboxes.open(error.reply_to)) is not None:
                 name = "version" if isinstance(error, ProtocolVersionError) else "malformed"
                 failure = ErrorReply(code=error.code, text=error.message, name=name)
-                outbox.put(failure, error.request_id)
+                self._send(outbox, failure, error.request_id)
             return
         outbox = self.outboxes.open(envelope.reply_to)
         if outbox is None or not isinstance(envelope.message, Request):
@@ -126,8 +126,15 @@ class RequestServer:
             self.outboxes.drop(envelope.reply_to)
 
     async def _answer_to(self, envelope: Envelope, outbox: Outbox) -> None:
-        reply = await self._reply_to(envelope, outbox)
-        outbox.put(self._bulk.fit(reply), envelope.request_id)
+        self._send(outbox, await self._reply_to(envelope, outbox), envelope.request_id)
+
+    def _send(self, outbox: Outbox, reply: Reply, request_id: int) -> None:
+        """Answer, or give the front end up: a queue or disk that fails must not end a mount."""
+        try:
+            outbox.put(self._bulk.fit(reply), request_id)
+        except ControlError as error:
+            log.warning("%s cannot be answered: %s", outbox.name, error)
+            self.outboxes.drop(outbox.name)
 
     async def _reply_to(self, envelope: Envelope, outbox: Outbox) -> Reply:
         request = envelope.message
@@ -142,7 +149,7 @@ class RequestServer:
                 return OkReply(data=data)
             case Subscribe(progress=progress, log_level=level):
                 outbox.subscribed, outbox.progress = True, progress
-                outbox.log_level = getattr(logging, level, None) if level else None
+                outbox.log_level = logging.getLevelNamesMapping().get(level)
                 return OkReply()
             case Unsubscribe():
                 return OkReply()
