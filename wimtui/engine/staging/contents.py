@@ -208,13 +208,19 @@ class Contents:
     # Copying up
 
     def copy_up_size(self, stream: NodeId, keep: int | None) -> int:
-        """Return how many bytes ``copy_up`` would copy. Raises as ``find``."""
+        """Return how many bytes ``copy_up`` would copy; at least 1 where a snapshot has the file.
+
+        Even an empty one must not be written to then. Raises as ``find``.
+        """
         _, found = self.find(stream)
         source = found.source
+        is_staged = isinstance(source, StagedFile)
         if isinstance(source, StagedFile) and source.number not in self.open_streams.frozen:
             return 0
         size = self.source_size(source)
-        return size if keep is None else min(size, keep)
+        if keep is None:
+            return max(size, 1) if is_staged else size
+        return min(size, keep)
 
     @contextlib.contextmanager
     def held(self, stream: NodeId) -> Iterator[SharedStream]:
