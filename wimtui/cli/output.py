@@ -69,7 +69,8 @@ def facts(rows: Iterable[tuple[str, object]], width: int) -> None:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Write columns as wide as their widest cell."""
+    """Write columns as wide as their widest cell; no name in one can command a terminal."""
+    rows = [[shown(cell) for cell in row] for row in rows]
     widths = [max(len(cell) for cell in column) for column in zip(header, *rows, strict=True)]
     for row in (header, *rows):
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
