@@ -14,7 +14,7 @@ from wimtui.engine.codecs.factory import DecompressorPool
 from wimtui.engine.container.chunk_cache import ChunkCache, PendingChunk
 from wimtui.engine.container.chunk_loader import ChunkLoader
 from wimtui.engine.container.read_ahead import ReadAhead
-from wimtui.engine.errors import CorruptResourceError
+from wimtui.engine.errors import CorruptResourceError, ReadFailedError, WimError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,16 +35,27 @@ class CountingResource:
     def __init__(self) -> None:
         self.decoded: list[int] = []
         self.bad: set[int] = set()
+        self.error: type[WimError] = CorruptResourceError
+        self.inside = 0
+        self.most_inside = 0
+        self._lock = threading.Lock()
         self.gate = threading.Event()
         self.gate.set()
 
     def chunks(self, first: int, last: int, decompressors: DecompressorPool) -> Iterator[bytes]:
         for chunk in range(first, last + 1):
+            self._enter(1)
             assert self.gate.wait(20)
+            self._enter(-1)
             self.decoded.append(chunk)
             if chunk in self.bad:
-                raise CorruptResourceError(f"chunk {chunk}")
+                raise self.error(f"chunk {chunk}", structure="here", offset_in_file=7)
             yield chunk.to_bytes(4, "little") * (CHUNK // 4)
+
+    def _enter(self, count: int) -> None:
+        with self._lock:
+            self.inside += count
+            self.most_inside = max(self.inside, self.most_inside)
 
 
 def number_of(data: bytes) -> int:
@@ -112,6 +123,62 @@ def test_errors_reach_all_who_wait_and_are_not_kept(
     assert load(loader, resource, 2, 5) == [2, 3, 4, 5]
 
 
+def test_a_large_corrupt_chunk_is_decoded_once(
+    loader: ChunkLoader, resource: CountingResource
+) -> None:
+    resource.chunk_size = 1 << 18
+    resource.bad = {3}
+    for _ in range(3):
+        with pytest.raises(CorruptResourceError, match="chunk 3") as raised:
+            load(loader, resource, 3, 3)
+        assert (raised.value.structure, raised.value.offset_in_file) == ("here", 7)
+    assert resource.decoded == [3]
+    with pytest.raises(CorruptResourceError, match="chunk 3"):
+        load(loader, resource, 2, 4)
+    assert load(loader, resource, 4, 4) == [4]
+    assert sorted(resource.decoded) == [2, 3, 4]
+    loader.cache.forget_file(KEY[0])
+    resource.bad.clear()
+    assert load(loader, resource, 3, 3) == [3]
+
+
+def test_few_errors_are_kept(loader: ChunkLoader, resource: CountingResource) -> None:
+    resource.chunk_size = 1 << 18
+    resource.bad = set(range(300))
+    for chunk in [*range(300), 299, 0]:
+        with pytest.raises(CorruptResourceError, match=f"chunk {chunk}"):
+            load(loader, resource, chunk, chunk)
+    assert resource.decoded == [*range(300), 0]
+
+
+def test_what_the_disk_reports_is_not_kept(loader: ChunkLoader, resource: CountingResource) -> None:
+    resource.chunk_size = 1 << 18
+    resource.bad = {3}
+    resource.error = ReadFailedError
+    for _ in range(2):
+        with pytest.raises(ReadFailedError):
+            load(loader, resource, 3, 3)
+    assert resource.decoded == [3, 3]
+
+
+@pytest.mark.parametrize(("file_size", "most"), [(1 << 20, 2), (256 << 20, 4), (1 << 40, 6)])
+def test_few_large_chunks_are_decoded_at_once(
+    resource: CountingResource, file_size: int, most: int
+) -> None:
+    resource.chunk_size = 1 << 26
+    resource.gate.clear()
+    with ChunkLoader(worker_count=6) as loader, ThreadPoolExecutor(8) as threads:
+        loader.allow_big_chunks(file_size)
+        tasks = [threads.submit(load, loader, resource, chunk, chunk) for chunk in range(8)]
+        wait_until(lambda: all(loader.cache.is_pending(KEY, chunk) for chunk in range(8)))
+        wait_until(lambda: resource.inside >= most)
+        has_room = loader._slots.acquire(blocking=False)
+        resource.gate.set()
+        assert [task.result(20) for task in tasks] == [[chunk] for chunk in range(8)]
+    assert not has_room
+    assert resource.most_inside == most
+
+
 def test_chunks_behind_a_bad_one_are_tried_by_those_who_want_them(
     loader: ChunkLoader, resource: CountingResource
 ) -> None:
@@ -133,6 +200,15 @@ def test_least_recently_used_goes_first() -> None:
     status = cache.status()
     assert (status.chunks, status.nbytes, status.capacity) == (3, 300, 300)
     assert (status.hits, status.misses) == (6, 4)
+
+
+def test_a_claim_is_a_use() -> None:
+    cache = ChunkCache(300)
+    for chunk in range(3):
+        _put(cache, chunk, 100)
+    assert cache.claim(KEY, 0, 0).mine == []
+    _put(cache, 3, 100)
+    assert [cache.has(KEY, chunk) for chunk in range(4)] == [True, False, True, True]
 
 
 def test_a_chunk_over_the_capacity_is_kept_alone() -> None:

@@ -21,6 +21,8 @@ from tests.image.raw_metadata import (
 )
 from wimtui.engine.errors import (
     AttributeTooLargeError,
+    BlobHashError,
+    CorruptResourceError,
     EncryptedNodeError,
     IsADirectoryNodeError,
     MissingBlobError,
@@ -32,6 +34,7 @@ from wimtui.engine.errors import (
     ReparseDataError,
     StaleNodeError,
     StreamsDisabledError,
+    WimError,
 )
 from wimtui.engine.image.blobs import EMPTY_SHA1
 from wimtui.engine.image.metadata import ImageMetadata
@@ -170,6 +173,25 @@ def test_unix_data() -> None:
     hidden = view(*children)
     assert stat_of(hidden, "f")[3:5] == (0, 0)
     assert stat_of(hidden, "p").mode == stat.S_IFREG | 0o777
+
+
+@pytest.mark.parametrize("kind", [CorruptResourceError, BlobHashError])
+def test_the_size_of_a_link_that_does_not_decode_is_asked_once(
+    monkeypatch: pytest.MonkeyPatch, kind: type[WimError]
+) -> None:
+    asked = []
+
+    def fail(sha1: bytes, max_size: int) -> bytes:
+        asked.append((sha1, max_size))
+        raise kind("corrupt")
+
+    tree = view(Raw("rel", REPARSE, tag=SYMLINK_TAG, rp_flags=1, sha1=RELATIVE))
+    link = node(tree, "rel")
+    monkeypatch.setattr(BLOBS, "read_all", fail)
+    assert [tree.attributes(link).size for _ in range(3)] == [0, 0, 0]
+    assert len(asked) == 1
+    with pytest.raises(kind):
+        tree.read_link(link)
 
 
 def test_links() -> None:

@@ -7,7 +7,11 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from wimtui.engine.errors import CorruptResourceError
+
 DEFAULT_CAPACITY = 256 << 20
+
+_KEPT_ERRORS = 256
 
 ResourceKey = tuple[int, int]
 """Number of the open file, and offset of the resource in it."""
@@ -75,7 +79,8 @@ class ChunkCache:
     """Decoded chunks, the least recently used dropped first; safe between threads.
 
     A chunk is decoded once however many threads ask for it: the first one claims it, the others
-    wait for the outcome. Errors reach all who wait and are not kept.
+    wait for the outcome. Errors reach all who wait, and are kept only where decoding again is
+    dear and ends the same way.
     """
 
     def __init__(self, capacity: int = DEFAULT_CAPACITY) -> None:
@@ -84,6 +89,7 @@ class ChunkCache:
         self._lock = threading.Lock()
         self._entries: OrderedDict[_Key, bytes] = OrderedDict()
         self._pending: dict[_Key, PendingChunk] = {}
+        self._corrupt: OrderedDict[_Key, CorruptResourceError] = OrderedDict()
         self._nbytes = 0
         self._hits = 0
         self._misses = 0
@@ -137,13 +143,31 @@ class ChunkCache:
                     chunks.append(data)
                     self._hits += 1
                     continue
-                pending = self._pending.get(key)
+                pending = self._pending.get(key) or self._failed(key)
                 if pending is None:
                     pending = self._pending[key] = PendingChunk()
                     mine.append(chunk - first)
                     self._misses += 1
                 chunks.append(pending)
         return Claim(chunks, mine)
+
+    def _failed(self, key: _Key) -> PendingChunk | None:
+        """Return a settled chunk with the error that is kept for it, or None."""
+        known = self._corrupt.get(key)
+        if known is None:
+            return None
+        failed = PendingChunk()
+        failed.error = _without_traceback(known)
+        failed.settle()
+        return failed
+
+    def keep_error(self, resource: ResourceKey, chunk: int, error: CorruptResourceError) -> None:
+        """Answer later claims of a chunk with this error, until 256 others fail."""
+        key = (*resource, chunk)
+        with self._lock:
+            self._corrupt[key] = _without_traceback(error)
+            if len(self._corrupt) > _KEPT_ERRORS:
+                self._corrupt.popitem(last=False)
 
     def claim_one(self, resource: ResourceKey, chunk: int) -> PendingChunk | None:
         """Claim one chunk that is not in memory; None where another thread decodes it."""
@@ -191,8 +215,10 @@ class ChunkCache:
                     self._nbytes -= len(data)
 
     def forget_file(self, file_number: int) -> None:
-        """Drop all chunks of one file."""
+        """Drop all chunks of one file, and the errors kept for it."""
         with self._lock:
+            for key in [key for key in self._corrupt if key[0] == file_number]:
+                del self._corrupt[key]
             for key in [key for key in self._entries if key[0] == file_number]:
                 self._nbytes -= len(self._entries.pop(key))
 
@@ -202,3 +228,14 @@ class ChunkCache:
             return CacheStatus(
                 self._hits, self._misses, len(self._entries), self._nbytes, self.capacity
             )
+
+
+def _without_traceback(error: CorruptResourceError) -> CorruptResourceError:
+    """Return an equal error: a traceback would keep the stored bytes of the chunk."""
+    return CorruptResourceError(
+        error.message,
+        path=error.path,
+        structure=error.structure,
+        offset_in_file=error.offset_in_file,
+        hint=error.hint,
+    )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 from wimtui.engine.codecs.factory import DecompressorPool
 from wimtui.engine.container.chunk_cache import ChunkCache, Claim, PendingChunk
+from wimtui.engine.errors import CorruptResourceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -170,6 +171,8 @@ class ChunkLoader:
         except Exception as error:
             position = left.popleft()
             pending = _pending(claim, position)
+            if isinstance(error, CorruptResourceError) and resource.chunk_size >= BATCH_NBYTES:
+                self.cache.keep_error(resource.key, start + position, error)
             self.cache.abandon(resource.key, start + position, pending, error)
         finally:
             for position in left:

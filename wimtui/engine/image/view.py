@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 from wimtui.engine.errors import (
     AttributeTooLargeError,
+    BlobHashError,
+    CorruptResourceError,
     EncryptedNodeError,
     IsADirectoryNodeError,
     MissingBlobError,
@@ -209,7 +211,8 @@ class ImageView:
     def _link_attributes(self, ino: Ino) -> NodeAttributes:
         try:
             size = len(self.read_link(ino))
-        except (ReparseDataError, NameTooLongError):
+        except (ReparseDataError, NameTooLongError, CorruptResourceError, BlobHashError):
+            # It stays so: what a listing asks again and again must not be decoded each time.
             size = 0
         except WimError:
             return self._stat.with_size(ino, 0, 0)
