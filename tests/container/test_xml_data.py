@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -120,7 +123,40 @@ def test_limits() -> None:
     with pytest.raises(LimitError):
         parse("<WIM>" + "<a/>" * 10 + "</WIM>", xml_elements=10)
     with pytest.raises(LimitError):
+        parse('<WIM><a b="1" c="2"/><a d="3"/></WIM>', xml_elements=5)
+    parse('<WIM><a b="1" c="2"/><a d="3"/></WIM>', xml_elements=6)
+    with pytest.raises(LimitError):
         parse("<WIM/>" + " " * 100, xml_size=100)
+
+
+@pytest.mark.slow
+def test_as_many_images_as_a_header_can_count() -> None:
+    numbers = "".join(f"<{name}>1</{name}>" for name in ("DIRCOUNT", "FILECOUNT", "TOTALBYTES"))
+    times = "".join(
+        f"<{name}><HIGHPART>0</HIGHPART><LOWPART>0</LOWPART></{name}>"
+        for name in ("CREATIONTIME", "LASTMODIFICATIONTIME")
+    )
+    rest = "<NAME>n</NAME><DESCRIPTION>d</DESCRIPTION><FLAGS>f</FLAGS><WIMBOOT>0</WIMBOOT>"
+    images = (f'<IMAGE INDEX="{index}">{numbers}{times}{rest}</IMAGE>' for index in range(1, 65536))
+    assert len(parse(f"<WIM>{''.join(images)}</WIM>").images) == 65535
+
+
+@pytest.mark.parametrize("is_enabled", [True, False])
+def test_parsing_leaves_the_collector_as_it_was(is_enabled: bool) -> None:
+    was_enabled = gc.isenabled()
+    try:
+        (gc.enable if is_enabled else gc.disable)()
+        for text in ("<WIM/>", "<WIM"):
+            with contextlib.suppress(XmlDataError):
+                parse(text)
+            assert gc.isenabled() == is_enabled
+    finally:
+        (gc.enable if was_enabled else gc.disable)()
+
+
+def test_an_index_of_very_many_digits() -> None:
+    with pytest.raises(XmlDataError, match="INDEX"):
+        parse(f'<WIM><IMAGE INDEX="{"0" * 5000}1"/></WIM>')
 
 
 def test_entities_are_never_expanded_into_something_large() -> None:

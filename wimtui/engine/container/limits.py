@@ -26,8 +26,11 @@ class Limits:
     xml_size: int = 64 * MEBIBYTE
     """Largest XML document in bytes of UTF-16."""
 
-    xml_elements: int = 2_000_000
-    """Most elements of an XML document (65,535 images of 25 elements each are 1.6 million)."""
+    xml_elements: int = 1_200_000
+    """Most elements and attributes of an XML document.
+
+    65,535 images leave each 512 characters of ``xml_size``; writers fill those with 16.
+    """
 
     blob_table_size: int = 4096 * MEBIBYTE
     """Largest blob table in bytes, 86 million entries."""

@@ -278,7 +278,7 @@ class XmlData:
             return f"its root is {self.root.name[:40]!r}, not 'WIM'"
         indexes = [element.attributes.get("INDEX", "") for element in self.root.elements("IMAGE")]
         for index in indexes:
-            if not re.fullmatch(r"0*[1-9][0-9]{0,9}", index, re.ASCII):
+            if not re.fullmatch(r"0{0,20}[1-9][0-9]{0,9}", index, re.ASCII):
                 return f"an IMAGE with INDEX {index[:40]!r}"
         if sorted(map(int, indexes)) != list(range(1, len(indexes) + 1)):
             return f"the IMAGE indexes are not 1 to {len(indexes)}"
