@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import platform
 
-from benchmarks import mounts
+from benchmarks import codecs, mounts
 
-REPORTS = {"mounts": mounts.main}
+REPORTS = {"codecs": codecs.main, "mounts": mounts.main}
 
 
 def main() -> None:

@@ -39,6 +39,26 @@ def system_bytes(limit: int) -> bytes:
     return bytes(out[:limit])
 
 
+def mixed_sample() -> bytes:
+    """Return 24 MB in turns of 1 MB: this machine's programs, its data files, and made-up text.
+
+    Taken from /usr in the order of names, so the same on every run of one machine.
+    """
+    rng = random.Random(7)
+    code = system_bytes(8 << 20)
+    shared = bytearray()
+    for path in sorted(Path("/usr/share").rglob("*")):
+        if path.is_file() and not path.is_symlink():
+            shared += path.read_bytes()[: 1 << 18]
+        if len(shared) >= 8 << 20:
+            break
+    text = _text(rng, _vocabulary(rng), 8 << 20)
+    pieces = []
+    for start in range(0, 8 << 20, 1 << 20):
+        pieces += [bytes(kind[start : start + (1 << 20)]) for kind in (code, shared, text)]
+    return b"".join(pieces)
+
+
 def many_files_tree() -> Path:
     """Return a tree of 50,400 small files in 504 folders (about 260 MB) and one 900 MB file."""
     root = CACHE / "tree"

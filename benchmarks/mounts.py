@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
+import resource
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,69 +18,86 @@ from pathlib import Path
 from benchmarks import data
 
 Measure = Callable[[Path], None]
+BIG_NBYTES = 900 << 20
+RANDOM_READS = 2000
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing that is timed."""
+
+    name: str
+    measure: Measure
+    bar: float
+    """The most that our time may be of the peer's."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """What one step took."""
+
+    wall_s: float
+    daemon_cpu_s: float
+
+
+@dataclass(frozen=True)
+class Run:
+    """One mount from beginning to end."""
+
+    figures: dict[str, Figure]
+    resident_nbytes: int
+    """After all steps; what the kernel caches of the files is not among it."""
 
 
 @dataclass(frozen=True)
 class Mounter:
-    """How one of the two mounts and unmounts."""
+    """How one of the two mounts, unmounts, and which process serves."""
 
     name: str
-    mount: Callable[[Path, Path], list[str]]
-    unmount: Callable[[Path], list[str]]
+    command: tuple[str, ...]
+    find_daemon: Callable[[Path], int]
+
+    def run(self, *arguments: str | Path) -> str:
+        """Run one of its commands; return what it prints."""
+        return subprocess.run(
+            [*self.command, *map(str, arguments)],
+            check=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        ).stdout
 
 
-WIMTUI = [sys.executable, "-m", "wimtui"]
-OURS = Mounter(
-    "wimtui",
-    lambda wim, where: [*WIMTUI, "mount", str(wim), str(where)],
-    lambda where: [*WIMTUI, "unmount", str(where)],
-)
-PEER = Mounter(
-    "wimlib",
-    lambda wim, where: ["wimlib-imagex", "mount", str(wim), str(where)],
-    lambda where: ["wimlib-imagex", "unmount", str(where)],
-)
+def _our_daemon(where: Path) -> int:
+    mounts = json.loads(OURS.run("mounts", "--json"))
+    return next(int(mount["pid"]) for mount in mounts if mount["mount_point"] == str(where))
 
 
-def timed(action: Callable[[], object]) -> float:
-    """Return the seconds an action takes."""
-    start = time.perf_counter()
-    action()
-    return time.perf_counter() - start
-
-
-def daemon_rss(mountpoint: Path) -> int:
-    """Return the resident bytes of the process that serves a mount."""
-    needle = os.fsencode(str(mountpoint))
+def _peer_daemon(where: Path) -> int:
     for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit() or int(entry.name) == os.getpid():
-            continue
         try:
-            argv = (entry / "cmdline").read_bytes()
-            if needle in argv or b"wimtui.daemon" in argv:
-                status = (entry / "status").read_text()
-                return int(status.split("VmRSS:")[1].split()[0]) << 10
-        except (OSError, IndexError):
+            words = (entry / "cmdline").read_bytes().split(b"\0")
+        except OSError:
             continue
-    return 0
+        if b"wimlib-imagex" in words[0] and os.fsencode(where) in words:
+            return int(entry.name)
+    raise RuntimeError("no wimlib-imagex serves the mount")
 
 
-@contextmanager
-def mounted(mounter: Mounter, wim: Path) -> Iterator[tuple[Path, float]]:
-    """Mount; gives the mount point and the seconds until its root could be listed."""
-    with tempfile.TemporaryDirectory(prefix="wimtui-bench-") as folder:
-        where = Path(folder) / "mnt"
-        where.mkdir()
+OURS = Mounter("wimtui", (sys.executable, "-m", "wimtui"), _our_daemon)
+PEER = Mounter("wimlib", ("wimlib-imagex",), _peer_daemon)
 
-        def ready() -> None:
-            subprocess.run(mounter.mount(wim, where), check=True, stdout=subprocess.DEVNULL)
-            list(where.iterdir())
 
-        seconds = timed(ready)
-        try:
-            yield where, seconds
-        finally:
-            subprocess.run(mounter.unmount(where), check=True, stdout=subprocess.DEVNULL)
+def cpu_seconds(pid: int) -> float:
+    """Return the CPU time of a process so far, in the program and in the kernel."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def resident_nbytes(pid: int) -> int:
+    """Return the resident memory of a process."""
+    status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    return int(status.split("VmRSS:")[1].split()[0]) << 10
 
 
 def shell(command: str) -> Measure:
@@ -91,14 +110,18 @@ def shell(command: str) -> Measure:
 
 
 def random_reads(where: Path) -> None:
-    """Read 4 KiB at 3,000 random places of the big file, with no readahead."""
+    """Read 4 KiB at random places of the big file, nothing of it in the page cache."""
     rng = random.Random(9)
     fd = os.open(where / "big.bin", os.O_RDONLY)
     try:
+        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
         os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_RANDOM)
-        for _ in range(3000):
-            assert len(os.pread(fd, 4096, rng.randrange((900 << 20) // 4096) * 4096)) == 4096
+        for _ in range(RANDOM_READS):
+            offset = rng.randrange(BIG_NBYTES // 4096) * 4096
+            if len(os.pread(fd, 4096, offset)) != 4096:
+                raise RuntimeError(f"a short read at {offset}")
     finally:
+        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
         os.close(fd)
 
 
@@ -107,51 +130,93 @@ def small_solid_files(where: Path) -> None:
     rng = random.Random(11)
     for n in rng.sample(range(12_000), 100):
         with (where / f"folder{n // 200:02}" / f"file-{n:05}.dat").open("rb") as file:
-            assert file.read(100)
+            if not file.read(100):
+                raise RuntimeError("an empty file")
 
 
-STEPS: list[tuple[str, Measure, float]] = [
-    ("find -ls, cold", shell("find . -ls"), 0.3),
-    ("find -ls, again", shell("find . -ls"), 0.3),
-    ("tar cf - . | cat", shell("tar cf - --exclude=big.bin . | cat"), 0.5),
-    ("sequential read, 900 MB", shell("cat big.bin"), 0.8),
-    ("random 4 KiB reads", random_reads, 1.0),
-]
+LZX_STEPS = (
+    Step("find -ls, cold", shell("find . -ls"), 0.3),
+    Step("find -ls, again", shell("find . -ls"), 0.3),
+    Step("random 4 KiB reads", random_reads, 1.0),
+    Step("tar cf - . | cat", shell("tar cf - --exclude=big.bin . | cat"), 0.5),
+    Step("tar cf - . | cat, again", shell("tar cf - --exclude=big.bin . | cat"), 0.5),
+    Step("sequential read, 900 MB", shell("cat big.bin"), 0.8),
+)
+ESD_STEPS = (Step("100 random small files", small_solid_files, 0.05),)
 
 
-def _run(mounter: Mounter, wim: Path, steps: list[tuple[str, Measure, float]]) -> dict[str, float]:
-    figures: dict[str, float] = {}
-    with mounted(mounter, wim) as (where, seconds):
-        figures["mount"] = seconds
-        for name, measure, _ in steps:
-            figures[name] = timed(lambda measure=measure: measure(where))  # type: ignore[misc]
-        figures["rss"] = daemon_rss(where)
-    return figures
+@contextmanager
+def mounted(mounter: Mounter, wim: Path) -> Iterator[tuple[Path, Figure]]:
+    """Mount; gives the mount point and what it took until its root could be listed."""
+    with tempfile.TemporaryDirectory(prefix="wimtui-bench-") as folder:
+        where = Path(folder) / "mnt"
+        where.mkdir()
+        start = time.perf_counter()
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        mounter.run("mount", wim, where)
+        list(where.iterdir())
+        wall_s = time.perf_counter() - start
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        command_cpu_s = after.ru_utime + after.ru_stime - used.ru_utime - used.ru_stime
+        try:
+            yield where, Figure(wall_s, command_cpu_s + cpu_seconds(mounter.find_daemon(where)))
+        finally:
+            mounter.run("unmount", where)
 
 
-def report(title: str, wim: Path, steps: list[tuple[str, Measure, float]], repeats: int) -> None:
-    """Print a table of medians and ratios; both programs run in turn, ``repeats`` times."""
-    runs: dict[str, list[dict[str, float]]] = {"wimtui": [], "wimlib": []}
+def run_steps(mounter: Mounter, wim: Path, steps: Sequence[Step]) -> Run:
+    """Mount, take every step once, unmount."""
+    with mounted(mounter, wim) as (where, mounting):
+        pid = mounter.find_daemon(where)
+        figures = {"mount": mounting}
+        for step in steps:
+            cpu_s = cpu_seconds(pid)
+            start = time.perf_counter()
+            step.measure(where)
+            wall_s = time.perf_counter() - start
+            figures[step.name] = Figure(wall_s, cpu_seconds(pid) - cpu_s)
+        return Run(figures, resident_nbytes(pid))
+
+
+def report(title: str, wim: Path, steps: Sequence[Step], repeats: int) -> None:
+    """Print medians, and the median of the ratios of runs side by side.
+
+    Both programs run in turn. The wall time counts; CPU time of the process that serves is less
+    moved by what else the machine does.
+    """
+    wim.read_bytes()
+    ours: list[Run] = []
+    peer: list[Run] = []
     for _ in range(repeats):
-        for mounter in (OURS, PEER):
-            runs[mounter.name].append(_run(mounter, wim, steps))
+        ours.append(run_steps(OURS, wim, steps))
+        peer.append(run_steps(PEER, wim, steps))
     print(f"\n{title} ({wim.stat().st_size >> 20} MiB, median of {repeats})")
-    print(f"{'':28}{'wimtui':>10}{'wimlib':>10}{'ratio':>8}{'bar':>7}")
-    bars = {"mount": 0.0, **{name: bar for name, _, bar in steps}}
+    print(f"{'':26}{'wall, s':>22}{'':15}{'CPU of the daemon, s':>24}")
+    heads = f"{'wimtui':>11}{'wimlib':>11}{'ratio':>8}"
+    print(f"{'':26}{heads}{'bar':>7}{heads}")
+    bars = {"mount": "0.6 s", **{step.name: f"{step.bar:.2f}" for step in steps}}
     for name, bar in bars.items():
-        ours, peer = (_median([run[name] for run in runs[who]]) for who in ("wimtui", "wimlib"))
-        wanted = "0.6 s" if name == "mount" else f"{bar:.2f}"
-        print(f"{name:28}{ours:9.3f}s{peer:9.3f}s{ours / peer:8.3f}{wanted:>7}")
-    rss = [_median([run["rss"] for run in runs[who]]) / 2**20 for who in ("wimtui", "wimlib")]
-    print(f"{'resident memory':28}{rss[0]:7.0f}MiB{rss[1]:7.0f}MiB")
+        pairs = [(a.figures[name], b.figures[name]) for a, b in zip(ours, peer, strict=True)]
+        wall = _columns([(a.wall_s, b.wall_s) for a, b in pairs])
+        cpu = _columns([(a.daemon_cpu_s, b.daemon_cpu_s) for a, b in pairs])
+        print(f"{name:26}{wall}{bar:>7}{cpu}", flush=True)
+    rss = [_median([run.resident_nbytes for run in runs]) / 2**20 for runs in (ours, peer)]
+    print(f"{'resident memory':26}{rss[0]:7.0f} MiB{rss[1]:7.0f} MiB")
 
 
-def _median(values: list[float]) -> float:
+def _columns(pairs: Sequence[tuple[float, float]]) -> str:
+    ours, peer = (_median(values) for values in zip(*pairs, strict=True))
+    # The clock of CPU times ticks a hundred times a second.
+    ratio = _median([a / max(b, 0.01) for a, b in pairs])
+    return f"{ours:11.3f}{peer:11.3f}{ratio:8.3f}"
+
+
+def _median(values: Sequence[float]) -> float:
     return sorted(values)[len(values) // 2]
 
 
 def main(repeats: int = 3) -> None:
     """Run the two reports of read-only mounts."""
-    report("50,400 small files and one of 900 MB, LZX", data.many_files_wim(), STEPS, repeats)
-    esd = [("100 random small files", small_solid_files, 0.05)]
-    report("Solid LZMS (ESD), 12,000 files", data.solid_wim(), esd, 1)
+    title = "50,400 small files and one of 900 MB, LZX"
+    report(title, data.many_files_wim(), LZX_STEPS, repeats)
+    report("Solid LZMS (ESD), 12,000 files", data.solid_wim(), ESD_STEPS, 1)
