@@ -205,6 +205,28 @@ def test_unaligned_child_list() -> None:
     assert ImageMetadata.parse(data).columns.dentry_count == 2
 
 
+@pytest.mark.parametrize("shift", range(1, 8))
+def test_unaligned_child_list_of_many(shift: int) -> None:
+    names = [f"name {number:03}" for number in range(50)]
+    tree = directory("", subdir_offset=0)
+    data = bytearray(build(tree))
+    put("<Q", data, tree.offset + 16, len(data) + shift)
+    data += bytes(shift) + b"".join(Raw(name).pack() for name in names) + bytes(8)
+    columns = ImageMetadata.parse(data).columns
+    assert [columns.name(dentry).decode() for dentry in range(1, 51)] == names
+
+
+@pytest.mark.parametrize("shift", range(1, 8))
+def test_unaligned_child_lists_cannot_share(shift: int) -> None:
+    tree = directory("", directory("a"), directory("b"))
+    data = bytearray(build(tree))
+    for number in (0, 1):
+        put("<Q", data, child(tree, number).offset + 16, len(data) + shift)
+    data += bytes(shift) + Raw("x").pack() + Raw("y").pack() + bytes(8)
+    with pytest.raises(MetadataError, match="shared, overlapping or cyclic"):
+        ImageMetadata.parse(data)
+
+
 def nested(levels: int) -> bytes:
     """A chain of directories below the root."""
     data = bytearray(build(directory("")))

@@ -118,8 +118,12 @@ cdef inline int grow_rows(
 
 
 cdef inline bint consume(Scan *s, size_t start, size_t end) noexcept nogil:
-    """Mark bytes as belonging to one structure; false where some already belong to another."""
-    cdef size_t unit = start >> 3, last = (end + 7) >> 3, count
+    """Mark bytes as belonging to one structure; false where some already belong to another.
+
+    Sizes are multiples of 8, so that structures one after the other share no unit of 8 bytes even
+    where the first does not begin at a multiple of 8.
+    """
+    cdef size_t unit = start >> 3, last = end >> 3, count
     cdef uint64_t mask
     while unit < last:
         count = min(last - unit, <size_t> 64 - (unit & 63))
