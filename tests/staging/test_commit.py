@@ -104,6 +104,37 @@ class TestSnapshot:
         mount.reopen()
         assert mount.read(b"/new") == b"New data and more"
 
+    @pytest.mark.parametrize("at_once", [True, False])
+    @pytest.mark.parametrize("open_before", [True, False])
+    def test_an_empty_file_can_be_written_meanwhile(
+        self, mount: Mount, at_once: bool, open_before: bool
+    ) -> None:
+        ino = mount.create_file(b"/new")
+        file = mount.overlay.open_for_writing(ino) if open_before else None
+        snapshot = mount.overlay.freeze()
+        file = file or mount.overlay.open_for_writing(ino)
+        written: list[int | None] = []
+        write = file.write_nowait if at_once else file.write
+        thread = threading.Thread(target=lambda: written.append(write(0, b"data")), daemon=True)
+        thread.start()
+        thread.join(10)
+        assert written == [4]
+        (stream,) = snapshot.node(ino).streams
+        assert isinstance(stream, FileStream)
+        assert stream.size == 0
+        assert mount.read(ino) == b"data"
+        snapshot.release()
+        file.close()
+        mount.reopen()
+        assert mount.read(ino) == b"data"
+
+    def test_keeping_nothing_of_a_frozen_file_does_not_empty_it(self, mount: Mount) -> None:
+        ino = mount.create_file(b"/new", b"data")
+        snapshot = mount.overlay.freeze()
+        mount.overlay.copy_up(ino, 0, CancelToken())
+        assert mount.read(ino) == b"data"
+        snapshot.release()
+
     def test_there_is_one_at_a_time(self, mount: Mount) -> None:
         snapshot = mount.overlay.freeze()
         with pytest.raises(LockedError):

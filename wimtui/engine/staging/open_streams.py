@@ -235,7 +235,8 @@ class StreamWriter(StreamReader):
 
     def write_nowait(self, offset: int, data: bytes) -> int | None:
         """Write like ``write``, or return None where the file must be copied aside first."""
-        if self._shared.number in self._streams.frozen:
+        shared = self._shared
+        if shared.number in self._streams.frozen and os.fstat(shared.descriptor).st_size:
             return None
         return self.write(offset, data)
 
