@@ -29,7 +29,11 @@ def shown(
             path = Path(folder, name)
             status = path.lstat()
             kind = stat.S_IFMT(status.st_mode)
-            facts: list[object] = [stat.filemode(kind)[0], _content(path, kind)]
+            content = _content(path, kind)
+            if isinstance(content, str):
+                # Absolute links of the image are shown for where it is mounted.
+                content = content.replace(str(root), "<root>")
+            facts: list[object] = [stat.filemode(kind)[0], content]
             if times and kind != stat.S_IFLNK:
                 facts.append(status.st_mtime_ns // TICK_NS)
             if owners:

@@ -10,6 +10,9 @@ A staging folder, ``<WIM's base name>.staging-<id>``, mode 0700, holds
     that ``stream`` mentions and that does not exist is empty. A file that nothing mentions is
     rubbish and goes at the next opening.
 
+``reserve.bin``
+    Room for deletions on a full disk; its bytes mean nothing.
+
 The modification time of a staged file says when the stream was written last, unless it is one of
 the two marks of ``staged_files``: then the node's own ``write_time`` holds.
 

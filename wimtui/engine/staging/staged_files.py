@@ -28,6 +28,8 @@ _PIECE_NBYTES: Final = 4 << 20
 _RANGE_NBYTES: Final = 64 << 20
 _MAX_GARBAGE_NBYTES: Final = 64 << 20
 _MAX_GARBAGE_FILES: Final = 256
+_GARBAGE_SHARE: Final = 8
+"""Garbage never takes more than this part of what the disk has left."""
 
 
 class StagedFiles:
@@ -170,7 +172,11 @@ class StagedFiles:
             self._garbage.append(number)
             status = self.status(number)
             self._garbage_nbytes += 0 if status is None else status.st_blocks * 512
-        return self._garbage_nbytes > _MAX_GARBAGE_NBYTES or len(self._garbage) > _MAX_GARBAGE_FILES
+        if self._garbage_nbytes == 0:
+            return len(self._garbage) > _MAX_GARBAGE_FILES
+        disk = os.statvfs(self._folder)
+        limit = min(_MAX_GARBAGE_NBYTES, disk.f_bavail * disk.f_frsize // _GARBAGE_SHARE)
+        return self._garbage_nbytes > limit or len(self._garbage) > _MAX_GARBAGE_FILES
 
     def collect(self) -> None:
         """Remove the discarded files; the database must be on the disk."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 import shutil
@@ -16,6 +17,7 @@ from wimtui.engine.staging.database import Database
 from wimtui.engine.staging.identity import IdentityMatch, WimIdentity
 from wimtui.engine.staging.node import FIRST_NEW_ID
 from wimtui.engine.staging.options import OverlayOptions
+from wimtui.engine.staging.reserve import Reserve
 from wimtui.engine.staging.staged_files import StagedFiles, file_number, sync_folder
 
 if TYPE_CHECKING:
@@ -85,6 +87,7 @@ class StagingStore:
         self.files = StagedFiles(folder, max(known, default=0) + 1)
         self.files.remove_unknown(known)
         self._next_id = self._first_free_id()
+        self._reserve = Reserve(folder)
 
     def _first_free_id(self) -> NodeId:
         ids = [FIRST_NEW_ID - 1, *self.nodes]
@@ -149,8 +152,13 @@ class StagingStore:
         return number
 
     def write(self, edit: Edit) -> None:
-        """Write all or nothing of an edit. Raises OSError."""
-        self._database.write(edit)
+        """Write all or nothing of an edit; the reserve helps on a full disk. Raises OSError."""
+        try:
+            self._database.write(edit)
+        except OSError as error:
+            if error.errno != errno.ENOSPC or not self._reserve.release():
+                raise
+            self._database.write(edit)
 
     def grouped(self) -> AbstractContextManager[None]:
         """Have everything that is written meanwhile come true together, or not at all."""
@@ -198,6 +206,7 @@ class StagingStore:
         """Remove the files given up; waits for the disk."""
         self._database.sync()
         self.files.collect()
+        self._reserve.take()
 
     def staged_nbytes(self) -> int:
         """Return what the staged files take on the disk."""
