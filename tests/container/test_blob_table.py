@@ -57,6 +57,15 @@ def test_rows_are_found_by_hash(tmp_path: Path) -> None:
         assert wim.warnings == ()
 
 
+def test_a_limit_of_solid_resources(tmp_path: Path) -> None:
+    builder = _builder()
+    builder.add_solid([A + B], [B + C])
+    path = builder.build().write(tmp_path / "a.wim")
+    WimFile.open(path, OpenOptions(limits=Limits(solid_resources=2))).close()
+    with pytest.raises(LimitError, match="2 solid resources"):
+        WimFile.open(path, OpenOptions(limits=Limits(solid_resources=1)))
+
+
 def test_a_trailing_fragment_is_ignored(tmp_path: Path) -> None:
     built = _builder().build()
     place = built.header.blob_table

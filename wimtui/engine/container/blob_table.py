@@ -11,7 +11,7 @@ from wimtui.engine.container._blob_index import ROW_NBYTES, BlobIndex, solid_res
 from wimtui.engine.container.flags import HEADER_NBYTES, WimVersion
 from wimtui.engine.container.resource import RESOURCE_HEADER_NBYTES, ResourceHeader
 from wimtui.engine.container.solid import SolidResource, load_solid_resource
-from wimtui.engine.errors import BlobTableError, PipableError
+from wimtui.engine.errors import BlobTableError, LimitError, PipableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -106,7 +106,7 @@ class BlobTable:
             TruncatedError: The header of a solid resource lies outside the file.
             CompressionTypeError: A solid resource names no known codec.
             ChunkSizeError: A solid resource has an impossible chunk size.
-            LimitError: A solid resource has chunks over the limit.
+            LimitError: Too many solid resources, or one has chunks over the limit.
         """
         solid_allowed = header.version is WimVersion.SOLID
         solids = _load_solids(rows, file, limits) if solid_allowed else ()
@@ -188,9 +188,16 @@ class BlobTable:
 
 
 def _load_solids(rows: bytes, file: FileBytes, limits: Limits) -> tuple[SolidResource, ...]:
+    places = solid_resource_rows(rows)
+    if len(places) > limits.solid_resources:
+        raise LimitError(
+            f"{len(places)} solid resources are over the limit of {limits.solid_resources}",
+            path=file.path,
+            structure="blob table",
+        )
     solids: list[SolidResource] = []
     base_offset = 0
-    for row, run in solid_resource_rows(rows):
+    for row, run in places:
         if not solids or solids[-1].run != run:
             base_offset = 0
         header = ResourceHeader.parse(rows, row * ROW_NBYTES)

@@ -32,6 +32,9 @@ class Limits:
     65,535 images leave each 512 characters of ``xml_size``; writers fill those with 16.
     """
 
+    solid_resources: int = 1 << 16
+    """Most solid resources of a file; writers make one at a time, of up to the whole image."""
+
     blob_table_size: int = 4096 * MEBIBYTE
     """Largest blob table in bytes, 86 million entries."""
 
