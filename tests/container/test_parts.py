@@ -8,14 +8,13 @@ import pytest
 
 from tests.container.builder import WimBuilder, sha1_of
 from wimtui.engine.container.blob_store import BlobStore
-from wimtui.engine.container.parts import check_split_set, expand_references, open_references
+from wimtui.engine.container.parts import expand_references, open_references
 from wimtui.engine.container.wim_file import WimFile
 from wimtui.engine.errors import (
     GlobError,
     MissingBlobError,
     NotWimError,
     OpenFailedError,
-    SplitSetError,
 )
 
 if TYPE_CHECKING:
@@ -41,7 +40,6 @@ def test_a_whole_set(tmp_path: Path) -> None:
         make_part(tmp_path, number)
     others = open_references(main, [str(tmp_path / "set*.swm")])
     assert [wim.header.part_number for wim in others] == [2, 3]
-    check_split_set([others[1], main, others[0]])
     store = BlobStore(main, others)
     for number, data in BLOBS.items():
         assert store.read_all(sha1_of(data), 100) == data
@@ -58,8 +56,6 @@ def test_the_missing_part_is_named(tmp_path: Path) -> None:
     store = BlobStore(main, open_references(main, [str(tmp_path / "set*.swm")]))
     with pytest.raises(MissingBlobError, match=r"part 2 of 3 is missing; .*set\*\.swm"):
         store.open(sha1_of(BLOBS[2]))
-    with pytest.raises(SplitSetError, match="part 2 of 3 is missing"):
-        check_split_set(store.files)
     store.close()
     alone = BlobStore(WimFile.open(tmp_path / "set.swm"))
     with pytest.raises(MissingBlobError, match="parts 2, 3 of 3 are missing"):
@@ -77,19 +73,7 @@ def test_a_foreign_part_is_named(tmp_path: Path) -> None:
         MissingBlobError, match=r"part 2 of 3 is missing; .*set2.swm is part 2 of a"
     ):
         store.open(b"?" * 20)
-    with pytest.raises(SplitSetError, match="another split set"):
-        check_split_set(store.files)
     store.close()
-
-
-def test_sets_that_do_not_fit(tmp_path: Path) -> None:
-    one = WimFile.open(make_part(tmp_path, 1))
-    other_total = WimFile.open(make_part(tmp_path, 2, total=4))
-    with pytest.raises(SplitSetError, match="counts 4 parts"):
-        check_split_set([one, other_total])
-    two = WimFile.open(make_part(tmp_path, 2))
-    with pytest.raises(SplitSetError, match="twice"):
-        check_split_set([one, two, two])
 
 
 def test_the_first_known_place_wins(tmp_path: Path) -> None:

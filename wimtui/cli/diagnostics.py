@@ -52,7 +52,6 @@ class ExitCode(IntEnum):
     READ = 50
     READ_LINK = 51
     MISSING_BLOB = 55
-    SPLIT_SET = 62
     TRUNCATED = 65
     UNKNOWN_VERSION = 67
     UNSUPPORTED = 68

@@ -106,12 +106,6 @@ class PartNumberError(FormatError):
     code = 25
 
 
-class SplitSetError(FormatError):
-    """The parts given are not the parts of one set."""
-
-    code = 62
-
-
 class UnknownVersionError(FormatError):
     """A WIM version that nobody documents."""
 

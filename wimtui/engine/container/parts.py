@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wimtui.engine.container.wim_file import WimFile
-from wimtui.engine.errors import GlobError, SplitSetError
+from wimtui.engine.errors import GlobError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -61,39 +61,6 @@ def open_references(
             wim.close()
         raise
     return opened
-
-
-def check_split_set(files: Sequence[WimFile]) -> None:
-    """Check that files are all the parts of one set, in any order.
-
-    Raises:
-        SplitSetError: A GUID or total differs, or a part is missing or given twice.
-    """
-    first = files[0]
-    total = first.header.total_parts
-    by_number: dict[int, WimFile] = {}
-    for wim in files:
-        number = wim.header.part_number
-        if wim.header.guid != first.header.guid:
-            raise SplitSetError(
-                f"part {number} of another split set than {first.path} "
-                f"(GUID {wim.header.guid.hex()}, not {first.header.guid.hex()})",
-                path=wim.path,
-            )
-        if wim.header.total_parts != total:
-            raise SplitSetError(
-                f"it counts {wim.header.total_parts} parts, {first.path} counts {total}",
-                path=wim.path,
-            )
-        if number in by_number:
-            raise SplitSetError(
-                f"part {number} of {total} is given twice, as {by_number[number].path} too",
-                path=wim.path,
-            )
-        by_number[number] = wim
-    missing = [number for number in range(1, total + 1) if number not in by_number]
-    if missing:
-        raise SplitSetError(f"{_parts(missing, total)} missing", path=first.path)
 
 
 def missing_parts(files: Sequence[WimFile]) -> list[int]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 from wimtui.engine.codecs.factory import DecompressorPool
 from wimtui.engine.container.blob_table import BlobTable
 from wimtui.engine.container.compression import codec_from_flags, effective_chunk_size
-from wimtui.engine.container.file_bytes import FileBytes, FileIdentity, identity_now
+from wimtui.engine.container.file_bytes import FileBytes, FileIdentity
 from wimtui.engine.container.flags import HEADER_NBYTES, HeaderFlag, ResourceFlag, WimVersion
 from wimtui.engine.container.header import PIPABLE_MAGIC, Header
 from wimtui.engine.container.integrity import check_pieces, covered_nbytes, read_integrity_table
@@ -22,7 +22,6 @@ from wimtui.engine.errors import (
     LimitError,
     PipableError,
     TruncatedError,
-    WimError,
     XmlDataError,
 )
 
@@ -165,13 +164,6 @@ class WimFile:
         """Return the XML document as it is stored, byte order mark included."""
         tables = _TableReader(self.file, self.header, self.codec, self.chunk_size)
         return tables.read(self.header.xml_data, "XML data", self.limits.xml_size)
-
-    def is_unchanged(self) -> bool:
-        """Return whether the path still names this file with the header read at opening."""
-        try:
-            return identity_now(self.path) == self.identity
-        except WimError:
-            return False
 
     def close(self) -> None:
         """Close the file; later reads raise ReadFailedError."""

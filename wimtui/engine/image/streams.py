@@ -79,25 +79,3 @@ def interpret_streams(
     elif not is_reparse and data is None:
         data = ZERO_SHA1
     return FileStreams(data, reparse, None, tuple(named.items()))
-
-
-def encode_streams(
-    attributes: int, streams: FileStreams
-) -> tuple[bytes, list[tuple[bytes, bytes]]]:
-    """Return main hash and extra (name, hash) entries as wim-container 6.8.2 says."""
-    named = list(streams.named)
-    if attributes & FileAttribute.ENCRYPTED:
-        unnamed = [streams.efs]
-        named = []
-    elif attributes & FileAttribute.REPARSE_POINT:
-        unnamed = [streams.reparse]
-        if not attributes & FileAttribute.DIRECTORY:
-            unnamed.append(streams.data)
-    elif attributes & FileAttribute.DIRECTORY:
-        unnamed = []
-    else:
-        unnamed = [streams.data]
-    hashes = [sha1 or ZERO_SHA1 for sha1 in unnamed]
-    if len(hashes) <= 1 and not named:
-        return (hashes[0] if hashes else ZERO_SHA1), []
-    return ZERO_SHA1, [(b"", sha1) for sha1 in hashes] + named
