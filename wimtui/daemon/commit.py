@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
-from wimtui.control.protocol import CommitMode, Outcome, ProgressEvent
+from wimtui.control.protocol import CommitMode, ProgressEvent
 from wimtui.engine.commit.edit import ImageProperties
 from wimtui.engine.commit.options import WriteOptions
 from wimtui.engine.commit.overlay import CommitPlan, commit_overlay
-from wimtui.engine.errors import CancelledError
 from wimtui.engine.progress import CancelToken
 from wimtui.engine.staging.identity import WimIdentity
 from wimtui.engine.staging.rebase import Rebase
@@ -154,11 +153,6 @@ def commit_plan(
         boot=True if request.options.get("boot") else None,
     )
     return CommitPlan(options, properties)
-
-
-def outcome_of(error: Exception) -> Outcome:
-    """Return how an operation ended that raised."""
-    return Outcome.CANCELLED if isinstance(error, CancelledError) else Outcome.FAILED
 
 
 def result_data(result: WriteResult) -> dict[str, int | bool]:

@@ -22,12 +22,7 @@ from wimtui.control.stagings import (
     known_stagings,
 )
 from wimtui.control.unmount import clear_dead
-from wimtui.engine.archive import Archive, ArchiveOptions
-from wimtui.engine.commit.errors import ArchiveChangedError
 from wimtui.engine.errors import UsageError
-from wimtui.engine.staging.identity import IdentityMatch, WimIdentity
-from wimtui.engine.staging.overlay import Overlay
-from wimtui.engine.staging.store import StagingStore
 from wimtui.service.recents import recent_wims
 
 if TYPE_CHECKING:
@@ -35,6 +30,9 @@ if TYPE_CHECKING:
 
     from wimtui.control.handshake import StartProgress
     from wimtui.control.registry import MountRecord
+    from wimtui.engine.archive import Archive
+    from wimtui.engine.staging.overlay import Overlay
+    from wimtui.engine.staging.store import StagingStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,11 +161,18 @@ def _request_of(staged: StagedMount) -> MountRequest:
 
 
 def _stored_request(folder: str) -> dict[str, object]:
-    store = StagingStore.open(Path(folder))
+    store = _open_store(folder)
     try:
         return dict(store.facts.mount)
     finally:
         store.close()
+
+
+def _open_store(folder: str) -> StagingStore:
+    # Loading the engine takes longer than all that most commands do, and they need none of it.
+    from wimtui.engine.staging.store import StagingStore
+
+    return StagingStore.open(Path(folder))
 
 
 def _wim_path(noted: str, staging: str) -> str:
@@ -182,7 +187,7 @@ def wim_of(staged: StagedMount) -> str:
     """Return where the WIM of a staging folder is, as far as that is known."""
     noted = "" if staged.note is None else staged.note.wim_path
     if not noted:
-        store = StagingStore.open(Path(staged.staging))
+        store = _open_store(staged.staging)
         noted = store.facts.identity.path
         store.close()
     return _wim_path(noted, staged.staging)
@@ -216,7 +221,7 @@ def require_unused(staged: StagedMount) -> None:
 
 def _refuse_in_use(folder: str) -> None:
     try:
-        StagingStore.open(Path(folder)).close()
+        _open_store(folder).close()
     except (OSError, ValueError):
         # Damaged, which is no reason to keep it; that it is in use is another error.
         return
@@ -231,7 +236,12 @@ def opened(staged: StagedMount) -> Iterator[tuple[Archive, Overlay]]:
         ArchiveChangedError: The WIM is not the one that they belong to.
         WimError: WIM or staging folder cannot be read.
     """
-    store = StagingStore.open(Path(staged.staging))
+    from wimtui.engine.archive import Archive, ArchiveOptions
+    from wimtui.engine.commit.errors import ArchiveChangedError
+    from wimtui.engine.staging.identity import IdentityMatch, WimIdentity
+    from wimtui.engine.staging.overlay import Overlay
+
+    store = _open_store(staged.staging)
     try:
         facts = store.facts
         wim = _wim_path(facts.identity.path, staged.staging)
