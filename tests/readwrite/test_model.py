@@ -57,9 +57,9 @@ def fuzz(path: Path, control: Path, seed: int, steps: int) -> None:
                                 mapped[start : start + size] = data
                 case "open":
                     mode = rng.choice(["r+b", "r+b", "r+b", "w+b"])
-                    for index, one in enumerate((path, control)):
+                    for index, name in enumerate((path, control)):
                         files[index].close()
-                        files[index] = FileIO(one, mode)
+                        files[index] = FileIO(name, mode)
                 case "sync":
                     os.fsync(files[0].fileno())
             sizes = [os.fstat(file.fileno()).st_size for file in files]

@@ -130,7 +130,9 @@ def remount(
     record = staged.record
     if record is not None and record.mount_points:
         clear_dead(record)
-    request = replace(request, mount_id=new_mount_id(), staging_path=staged.staging, debug=False)
+    # Without a staging folder, as after a commit of what was in it, there is nothing to go on with.
+    staging = staged.staging if is_staging(staged.staging) else ""
+    request = replace(request, mount_id=new_mount_id(), staging_path=staging, debug=False)
     started = spawn_daemon(request.to_options(), on_progress=on_progress)
     if record is not None and record.folder is not None and record.entry.mount_id:
         registry.forget_daemon(record)
