@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import platform
 
-from benchmarks import codecs, mounts
+from benchmarks import codecs, commit, mounts
 
-REPORTS = {"codecs": codecs.main, "mounts": mounts.main}
+REPORTS = {"codecs": codecs.main, "mounts": mounts.main, "commit": commit.main}
 
 
 def main() -> None:
