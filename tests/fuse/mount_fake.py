@@ -44,7 +44,6 @@ class Runner:
                 self.threads,
                 timeout_seconds=timeout_seconds,
                 has_xattrs=has_xattrs,
-                writeback_cache=settings.get("writeback", False),
             )
         else:
             self.operations = WimOperations(

@@ -61,7 +61,8 @@ class WriteOperations(ReadOperations):
 
     The kernel keeps names and attributes for good: it is the only one who changes them, and it
     knows what each of its requests changes. What a restore or a commit changes behind its back
-    is told by ``KernelCache``. Where several names stand for one entry, whatever their case or as
+    is told by ``KernelCache``. It collects no writes (docs/decisions/0003-write-through.md): what
+    write(2) has answered is in the staging folder. Where several names stand for one entry, whatever their case or as
     ``file:stream``, it cannot know, and asks every time.
     """
 
@@ -75,7 +76,6 @@ class WriteOperations(ReadOperations):
         timeout_seconds: float = FOREVER_SECONDS,
         has_xattrs: bool = True,
         has_aliases: bool = False,
-        writeback_cache: bool = False,
     ) -> None:
         """Answer from a tree.
 
@@ -85,7 +85,6 @@ class WriteOperations(ReadOperations):
             timeout_seconds: How long the kernel may keep what it was told.
             has_xattrs: False where no node can have any.
             has_aliases: True where one entry has several names.
-            writeback_cache: Whether the kernel collects writes (docs/decisions/0002).
         """
         self._counts = LookupCounts()
         super().__init__(
@@ -95,7 +94,6 @@ class WriteOperations(ReadOperations):
             has_xattrs=has_xattrs,
             lookup_counts=self._counts,
         )
-        self.enable_writeback_cache = writeback_cache
         self.copy_ups = CopyUps(tree)
         self._has_aliases = has_aliases
         self._syncs = trio.CapacityLimiter(SYNCS_AT_ONCE)
