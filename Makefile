@@ -4,7 +4,7 @@ PY      := .venv/bin/python
 KERNELS := $(shell find wimtui -name '*.pyx' -o -name '*.pxd')
 CLI     := $(PY) -m wimtui
 
-.PHONY: help run test test-fast test-asan build lint format types stubs snapshots screenshots sample bench dist clean
+.PHONY: help run test test-fast test-kills test-asan build lint format types stubs snapshots screenshots sample bench dist clean
 .DEFAULT_GOAL := help
 
 help:            ## this list
@@ -29,6 +29,10 @@ test: .venv/.ready-test build/.kernels  ## everything (ARGS=... goes to pytest)
 
 test-fast: .venv/.ready-test build/.kernels  ## no mounts, nothing slow
 	@$(PY) -m pytest -m "not fuse and not slow" $(ARGS)
+
+test-kills: .venv/.ready-test build/.kernels  ## kill the daemon at 200 moments, and 50 times during commits
+	@WIMTUI_KILLS=200 $(PY) -m pytest -s tests/readwrite/test_kills.py
+	@WIMTUI_KILLS=50 $(PY) -m pytest -s tests/readwrite/test_commit.py -k killed
 
 test-asan: .venv/.ready-test  ## codec, container and image tests under AddressSanitizer
 	tools/asan.sh $(ARGS)

@@ -54,6 +54,7 @@ class Runner:
         )
         mount_point = Path(settings["mount_point"] + settings.get("mount_point_suffix", ""))
         if settings.get("session") == "server":
+            assert isinstance(self.operations, WimOperations)
             self.session: FuseSession = ReadSession(
                 self.operations,
                 mount_point,

@@ -62,8 +62,8 @@ class WriteOperations(ReadOperations):
     The kernel keeps names and attributes for good: it is the only one who changes them, and it
     knows what each of its requests changes. What a restore or a commit changes behind its back
     is told by ``KernelCache``. It collects no writes (docs/decisions/0003-write-through.md): what
-    write(2) has answered is in the staging folder. Where several names stand for one entry, whatever their case or as
-    ``file:stream``, it cannot know, and asks every time.
+    write(2) has answered is in the staging folder. Where several names stand for one entry,
+    whatever their case or as ``file:stream``, it cannot know, and asks every time.
     """
 
     tree: WriteTree
