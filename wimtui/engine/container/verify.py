@@ -270,6 +270,8 @@ class _Verification:
                 structure=f"blob table entry {blob.info.row}",
             )
         if error is not None:
+            # The frames of a traceback would keep the stored bytes of every bad chunk.
+            error.__traceback__ = error.__cause__ = error.__context__ = None
             self._bad.append(BadBlob(blob.info, error))
 
 
