@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import struct
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ from wimtui.engine.commit.sources import MemorySource
 from wimtui.engine.commit.space import check_space
 from wimtui.engine.commit.table import TableBuilder
 from wimtui.engine.commit.verify import check_header, verify_written
+from wimtui.engine.container._blob_index import ROW_NBYTES
 from wimtui.engine.container.flags import HeaderFlag, ResourceFlag
 from wimtui.engine.container.integrity import DEFAULT_PIECE_SIZE, covered_nbytes
 from wimtui.engine.container.resource import NO_RESOURCE
@@ -44,14 +46,21 @@ if TYPE_CHECKING:
     from wimtui.engine.container.wim_file import WimFile
 
 
+_PLACE = struct.Struct("<QQ")
+_SIZE = (1 << 56) - 1
+"""The stored size in the first eight bytes of a row; the flags are above it."""
+
+
 def old_end(wim: WimFile) -> int:
     """Return where the archive ends, whatever an interrupted write left behind it."""
     header = wim.header
     end = end_of_tables(header.blob_table, header.xml_data, header.integrity)
     table = wim.blob_table
+    index = table.index
     for number in (*table.metadata_rows, *table.blob_rows()):
-        if table.solid_of(number) is None and table.index.is_usable(number):
-            end = max(end, table.row(number).resource.end_in_wim)
+        if index.solid_index(number) < 0 and index.is_usable(number):
+            size_and_flags, offset_in_wim = _PLACE.unpack_from(index.rows, number * ROW_NBYTES)
+            end = max(end, offset_in_wim + (size_and_flags & _SIZE))
     for solid in table.solids:
         if solid.is_usable:
             end = max(end, solid.offset_in_wim + solid.size_in_wim)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,10 @@ class SolidBlob:
     reference_count: int
 
 
+_ROW = struct.Struct("<QQQHI20s")
+_KEPT_PLACE = (int(_KEPT_FLAGS) << 56) | ((1 << 56) - 1)
+
+
 class TableBuilder:
     """Collects entries and puts them into the order of wim-container 3.5."""
 
@@ -52,6 +57,22 @@ class TableBuilder:
         resource = replace(resource, flags=resource.flags & _KEPT_FLAGS)
         count = min(reference_count, _MAX_COUNT)
         self._plain.append((resource.offset_in_wim, BlobRow(resource, 1, count, sha1).pack()))
+
+    def _keep_row(self, rows: bytes, number: int, count: int) -> None:
+        """Add a plain blob's row with another count, or with at least minus a negative one.
+
+        From bytes to bytes: a table has some 100,000 rows, and an object of each would take as
+        long as everything else in a small commit.
+        """
+        size_and_flags, offset_in_wim, size, _, stored, sha1 = _ROW.unpack_from(
+            rows, number * _ROW.size
+        )
+        if count <= 0:
+            count = max(-count, stored)
+        packed = _ROW.pack(
+            size_and_flags & _KEPT_PLACE, offset_in_wim, size, 1, min(count, _MAX_COUNT), sha1
+        )
+        self._plain.append((offset_in_wim, packed))
 
     def add_solid(
         self, offset_in_wim: int, size_in_wim: int, uncompressed_size: int, blobs: list[SolidBlob]
@@ -109,12 +130,12 @@ class TableBuilder:
                 dropped += 1
                 continue
             position = index.solid_index(number)
-            row = table.row(number)
-            if keep_all:
-                count = max(count, row.reference_count)
             if position < 0:
-                self.add_blob(row.resource, sha1, count)
+                self._keep_row(index.rows, number, count if not keep_all else -count)
             else:
+                row = table.row(number)
+                if keep_all:
+                    count = max(count, row.reference_count)
                 solid = table.solids[position]
                 start = row.resource.offset_in_wim - solid.base_offset
                 blob = SolidBlob(start, row.resource.size_in_wim, sha1, count)
