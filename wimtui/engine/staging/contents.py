@@ -246,10 +246,9 @@ class Contents:
         done = threading.Event()
         while True:
             with self._layer.lock:
-                node, found = self.find(shared.id)
+                node, _ = self.find(shared.id)
                 self._refuse_changes(node, shared.id)
                 if self.copy_up_size(shared.id, keep) == 0:
-                    self._leave_if_empty(node, found)
                     return
                 other = self._copying.setdefault(shared, done)
             if other is done:
@@ -262,16 +261,6 @@ class Contents:
             with self._layer.lock:
                 del self._copying[shared]
             done.set()
-
-    def _leave_if_empty(self, node: StagedNode, found: StagedStream) -> None:
-        """Go over to another file from an empty one that a snapshot reads: nothing to copy."""
-        source = found.source
-        if (
-            isinstance(source, StagedFile)
-            and source.number in self.open_streams.frozen
-            and self._files.size(source.number) == 0
-        ):
-            self._publish(node, found, StagedFile(self._files.new_number()))
 
     def _copy(self, shared: SharedStream, keep: int | None, cancel: CancelToken) -> None:
         with self._layer.lock:

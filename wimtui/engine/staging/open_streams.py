@@ -235,8 +235,7 @@ class StreamWriter(StreamReader):
 
     def write_nowait(self, offset: int, data: bytes) -> int | None:
         """Write like ``write``, or return None where the file must be copied aside first."""
-        shared = self._shared
-        if shared.number in self._streams.frozen and os.fstat(shared.descriptor).st_size:
+        if self._shared.number in self._streams.frozen:
             return None
         return self.write(offset, data)
 
