@@ -120,7 +120,7 @@ class WimtuiApp(App[None]):
         self.set_keymap(dict(self.settings.keys))
         if not self.is_headless:
             logs.set_up_app()
-        self.bridge.start()
+            self.bridge.catch_signals()
         self.bridge.poll_mounts(self)
         self.set_interval(_POLL_S, lambda: self.bridge.poll_mounts(self))
         for path in reversed(self._wims):
@@ -134,11 +134,11 @@ class WimtuiApp(App[None]):
         """Quit, and say what lives on."""
         self.exit(message=farewell(self.mounts))
 
-    @on(messages.TerminalLost)
-    def terminal_lost(self) -> None:
+    @on(messages.AskedToEnd)
+    def end(self) -> None:
         """End in order; mounts live on."""
         log.info("asked to end by a signal")
-        self.exit()
+        self.action_leave()
 
     # What services say
 
@@ -170,6 +170,7 @@ class WimtuiApp(App[None]):
     def mounted(self, message: messages.Mounted) -> None:
         """Say so, and look again."""
         self.say(message.summary.mount_point, "Mounted")
+        self._home.select_mount(message.summary.mount_id)
         self.bridge.poll_mounts(self)
 
     @on(messages.Unmounted)

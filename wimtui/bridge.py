@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import threading
 import time
-from contextlib import suppress
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -62,18 +62,30 @@ class Bridge:
         self._session_jobs: dict[int, int] = {}
         self._given_back: set[int] = set()
         self._job_threads: list[threading.Thread] = []
-        self._loop: asyncio.AbstractEventLoop | None = None
 
     # Life
 
-    def start(self) -> None:
-        """Turn a hang-up and a request to end into a message; called once the loop runs."""
-        self._loop = asyncio.get_running_loop()
-        for number in (signal.SIGHUP, signal.SIGTERM):
-            with suppress(NotImplementedError, RuntimeError, ValueError):
-                self._loop.add_signal_handler(
-                    number, self._app.post_message, messages.TerminalLost()
-                )
+    def catch_signals(self) -> None:
+        """End in order when asked to, and at once when the terminal is lost.
+
+        Called once the loop runs, and only where there is a terminal.
+        """
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self._app.post_message, messages.AskedToEnd())
+        loop.add_signal_handler(signal.SIGHUP, self._hang_up)
+
+    def _hang_up(self) -> None:
+        """Let jobs clear up, then end without a word to a terminal that is gone.
+
+        Textual's own end can wait for ever there: its thread that writes may never write again.
+        """
+
+        def end() -> None:
+            log.info("the terminal is gone")
+            self.stop()
+            os._exit(128 + signal.SIGHUP)
+
+        threading.Thread(target=end, name="hang-up").start()
 
     def stop(self) -> None:
         """Cancel the jobs and give them a moment to clear up; answers go nowhere from here on."""

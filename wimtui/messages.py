@@ -99,10 +99,6 @@ class EntryRead(Message):
 
     facts: EntryFacts
 
-    def can_replace(self, message: Message) -> bool:
-        """Only the latest counts."""
-        return isinstance(message, EntryRead)
-
 
 @dataclass
 class PreviewRead(Message):
@@ -112,10 +108,6 @@ class PreviewRead(Message):
     preview: Preview | None
     problem: str = ""
 
-    def can_replace(self, message: Message) -> bool:
-        """Only the latest counts."""
-        return isinstance(message, PreviewRead)
-
 
 @dataclass
 class SearchDone(Message):
@@ -124,10 +116,6 @@ class SearchDone(Message):
     result: SearchResult
     seconds: float
 
-    def can_replace(self, message: Message) -> bool:
-        """Only the latest counts."""
-        return isinstance(message, SearchDone)
-
 
 @dataclass
 class PlaceChecked(Message):
@@ -135,10 +123,6 @@ class PlaceChecked(Message):
 
     typed: str
     place: MountPlace
-
-    def can_replace(self, message: Message) -> bool:
-        """Only the latest counts."""
-        return isinstance(message, PlaceChecked)
 
 
 @dataclass
@@ -225,8 +209,8 @@ class JobEnded(Message):
 
 
 @dataclass
-class TerminalLost(Message):
-    """The terminal is gone, or the system asks to stop."""
+class AskedToEnd(Message):
+    """The system, or somebody, asks the app to end."""
 
 
 @dataclass

@@ -19,6 +19,7 @@ DARK = Theme(
     dark=True,
     variables={
         "muted": "#8796a8",
+        "button-focus-text-style": "bold underline",
         "edge": "#2f3c4a",
         "edge-focus": "#6cb6ff",
         "row-cursor": "#24405e",
@@ -45,6 +46,7 @@ LIGHT = Theme(
     dark=False,
     variables={
         "muted": "#5d6b7a",
+        "button-focus-text-style": "bold underline",
         "edge": "#c3ccd6",
         "edge-focus": "#0a63b8",
         "row-cursor": "#cfe4fa",
@@ -72,6 +74,7 @@ CONTRAST = Theme(
     text_alpha=1.0,
     variables={
         "muted": "#d0d0d0",
+        "button-focus-text-style": "bold underline",
         "edge": "#a0a0a0",
         "edge-focus": "#ffff00",
         "row-cursor": "#0000c0",

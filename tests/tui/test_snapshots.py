@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.tui.driving import until
+from tests.tui.driving import until, until_shown
 from tests.tui.frozen import MOUNTS, WIM, FrozenServices
 from wimtui import messages
 from wimtui.app import WimtuiApp
@@ -18,6 +18,7 @@ from wimtui.screens.extract import ExtractDialog
 from wimtui.screens.settings import SettingsDialog
 from wimtui.screens.unmount import UnmountDialog
 from wimtui.settings import Settings
+from wimtui.widgets.mount_table import MountTable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -35,6 +36,14 @@ async def settle(pilot: Pilot[None]) -> None:
     """Wait until everything asked was answered and drawn."""
     app = pilot.app
     assert isinstance(app, WimtuiApp)
+    home = app.screen_stack[0]
+
+    def is_whole() -> bool:
+        rows = [row for table in home.query(MountTable) for row in table.rows]
+        alive = [row for row in rows if row.summary.alive]
+        return bool(rows) and all(row.activity is not None for row in alive)
+
+    await until(pilot, is_whole, "mounts are shown")
     for _ in range(3):
         await pilot.pause(0.15)
         await until(pilot, lambda: app.bridge.is_idle, "idle")
@@ -43,17 +52,20 @@ async def settle(pilot: Pilot[None]) -> None:
 
 async def home_screen(pilot: Pilot[None]) -> None:
     await settle(pilot)
+    await until_shown(pilot, "/mnt/windows")
 
 
 async def wim_screen(pilot: Pilot[None]) -> None:
     pilot.app.post_message(messages.ShowArchive(WIM))
     await settle(pilot)
+    await until_shown(pilot, "Windows 11 Pro for")
 
 
 async def wim_filter(pilot: Pilot[None]) -> None:
     await wim_screen(pilot)
     await pilot.press("slash", "p", "r", "o")
     await settle(pilot)
+    await until_shown(pilot, "Image 3")
 
 
 async def browse_screen(pilot: Pilot[None]) -> None:
@@ -63,17 +75,20 @@ async def browse_screen(pilot: Pilot[None]) -> None:
     await settle(pilot)
     await pilot.press("G", "k", "k")
     await settle(pilot)
+    await until_shown(pilot, "Text, UTF-8")
 
 
 async def browse_facts(pilot: Pilot[None]) -> None:
     await browse_screen(pilot)
     await pilot.press("p")
     await settle(pilot)
+    await until_shown(pilot, "Short name")
 
 
 async def mount_dialog(pilot: Pilot[None]) -> None:
     pilot.app.post_message(messages.MountImage(WIM, 3))
     await settle(pilot)
+    await until_shown(pilot, "/mnt/install-3")
 
 
 async def unmount_dialog(pilot: Pilot[None]) -> None:
@@ -82,12 +97,14 @@ async def unmount_dialog(pilot: Pilot[None]) -> None:
     holders = app.bridge.services.holders_of(MOUNTS[0].mount_point)
     app.push_screen(UnmountDialog(app.bridge, MOUNTS[0], "in use", holders))
     await settle(pilot)
+    await until_shown(pilot, "setupact.log")
 
 
 async def confirm_dialog(pilot: Pilot[None]) -> None:
     question = "412 changed files of /mnt/windows are lost for good."
     pilot.app.push_screen(ConfirmDialog("Discard the changes?", question, verb="Discard"))
     await settle(pilot)
+    await until_shown(pilot, "412 changed")
 
 
 async def jobs_dialog(pilot: Pilot[None]) -> None:
@@ -99,24 +116,28 @@ async def jobs_dialog(pilot: Pilot[None]) -> None:
     await settle(pilot)
     app.clear_notifications()
     await settle(pilot)
+    await until_shown(pilot, "Input/output error")
 
 
 async def help_dialog(pilot: Pilot[None]) -> None:
     await settle(pilot)
     await pilot.press("question_mark")
     await settle(pilot)
+    await until_shown(pilot, "type to filter")
 
 
 async def palette(pilot: Pilot[None]) -> None:
     await settle(pilot)
     await pilot.press("ctrl+p")
     await settle(pilot)
+    await until_shown(pilot, "Open WIM")
 
 
 async def settings_dialog(pilot: Pilot[None]) -> None:
     path = "/home/ada/.config/wimtui/config.toml"
     pilot.app.push_screen(SettingsDialog(Settings(), path))
     await settle(pilot)
+    await until_shown(pilot, "config.toml")
 
 
 async def extract_dialog(pilot: Pilot[None]) -> None:
@@ -130,6 +151,7 @@ async def extract_dialog(pilot: Pilot[None]) -> None:
     await settle(pilot)
     app.screen.query_one("#folder", Input).value = "/home/ada/work"
     await settle(pilot)
+    await until_shown(pilot, "/home/ada/work")
 
 
 async def log_screen(pilot: Pilot[None]) -> None:
@@ -138,6 +160,7 @@ async def log_screen(pilot: Pilot[None]) -> None:
     await settle(pilot)
     await pilot.press("j")
     await settle(pilot)
+    await until_shown(pilot, "mount-1.log")
 
 
 async def error_toast(pilot: Pilot[None]) -> None:
@@ -146,6 +169,7 @@ async def error_toast(pilot: Pilot[None]) -> None:
         messages.OperationFailed("open /srv/a.wim", "/srv/a.wim: not a WIM", "choose another", 43)
     )
     await settle(pilot)
+    await until_shown(pilot, "not a WIM")
 
 
 PLAYS = [

@@ -23,8 +23,14 @@ _HEARD_FROM = ("wimtui.", "textual.widgets.")
 WIDE = 100
 """Columns from which panels stand side by side."""
 
+if TYPE_CHECKING:
+    _ScreenLike = Screen[Any]
+else:
+    # Textual inherits style rules and key bindings from one base alone, which has to be a screen.
+    _ScreenLike = object
 
-class _Attentive(Screen[Any]):
+
+class _Attentive(_ScreenLike):
     """A screen that hears no answers once its widgets are being taken down."""
 
     async def _on_message(self, message: Message) -> None:
@@ -40,7 +46,7 @@ class _Attentive(Screen[Any]):
         """React to an answer that came too late."""
 
 
-class WimtuiScreen(_Attentive):
+class WimtuiScreen(_Attentive, Screen[None]):
     """A full screen: title bar, content, key hints."""
 
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (WIDE, "-wide")]  # noqa: RUF012 - Textual's own

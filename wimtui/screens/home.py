@@ -14,7 +14,7 @@ from wimtui import messages
 from wimtui.screens.base import WimtuiScreen
 from wimtui.widgets.column_table import ColumnTable
 from wimtui.widgets.fact_list import FactList
-from wimtui.widgets.mount_rows import MountRow
+from wimtui.widgets.mount_rows import KEPT_RATES, MountRow
 from wimtui.widgets.mount_table import MountTable
 from wimtui.widgets.wim_table import WimRow, WimTable
 
@@ -58,6 +58,7 @@ class HomeScreen(WimtuiScreen):
         super().__init__(bridge, "Home", readonly=readonly)
         self._rows: dict[str, MountRow] = {}
         self._recents: tuple[RecentWim, ...] = ()
+        self._wanted = ""
 
     def compose_content(self) -> ComposeResult:
         """Mounts and their details left, WIMs right or below."""
@@ -84,6 +85,10 @@ class HomeScreen(WimtuiScreen):
 
     # Data
 
+    def select_mount(self, mount_id: str) -> None:
+        """Put the cursor on a mount as soon as it is listed."""
+        self._wanted = mount_id
+
     def show_mounts(self, mounts: Sequence[MountSummary]) -> None:
         """Take in the latest list and ask the daemons of the rows on screen."""
         now = self.bridge.services.now()
@@ -97,6 +102,9 @@ class HomeScreen(WimtuiScreen):
         self._rows = rows
         table = self.query_one(MountTable)
         table.show(list(rows.values()), _NO_MOUNTS)
+        if self._wanted in rows:
+            table.move_to(self._wanted)
+            self._wanted = ""
         table.border_subtitle = f"{len(rows)} mounted" if rows else ""
         self.bridge.poll_activity(
             self, [row.summary.mount_id for row in table.visible_rows() if row.summary.alive]
@@ -162,7 +170,7 @@ class HomeScreen(WimtuiScreen):
             facts.show([])
             return
         facts.show(row.facts())
-        sparkline.data = list(row.rates)
+        sparkline.data = [0.0] * (KEPT_RATES - len(row.rates)) + list(row.rates)
         panel.border_title = escape(f"{row.wim_name} [{row.summary.image_index or '?'}]")
         panel.border_subtitle = "reads per second" if row.rates else ""
 

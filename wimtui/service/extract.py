@@ -157,6 +157,7 @@ class _Extraction:
             elif self._columns.node_type(dentry) == stat.S_IFLNK:
                 path.symlink_to(os.fsdecode(self._session.view.read_link(Ino(ino))))
                 self._written[ino] = path
+                self._set_times(dentry, path)
             elif self._columns.node_type(dentry) == stat.S_IFDIR:
                 self._skip(dentry, "a reparse point that only Windows knows")
                 return
@@ -217,4 +218,5 @@ def _remove(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
-        path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            path.unlink()

@@ -18,14 +18,14 @@ class MountTable(ColumnTable[MountRow]):
     COLUMNS: ClassVar[Sequence[Column]] = (
         Column("status", "STATUS", 12),
         Column("mode", "MODE", 4, rank=1),
-        Column("point", "MOUNT POINT", 16, flex=3, most=60, elide="middle"),
+        Column("point", "MOUNT POINT", 22, flex=3, most=60, elide="middle"),
         Column("wim", "WIM", 16, flex=2, most=40, elide="middle"),
         Column("image", "IMAGE", 14, flex=2, most=40, rank=7),
-        Column("read", "READ", 7, align="right", rank=5),
-        Column("hits", "HITS", 4, align="right", rank=4),
+        Column("read", "READ", 7, align="right", rank=6),
+        Column("hits", "HITS", 4, align="right", rank=5),
         Column("open", "OPEN", 4, align="right", rank=3),
         Column("uptime", "UP", 7, align="right", rank=2),
-        Column("rate", "R/S", 5, align="right", rank=6),
+        Column("rate", "R/S", 5, align="right", rank=4),
         Column("spark", "READS", 12, flex=1, most=24, rank=8),
     )
 

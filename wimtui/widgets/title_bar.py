@@ -18,27 +18,23 @@ class TitleBar(Horizontal):
 
     def __init__(self, place: str, *, note: str = "") -> None:
         super().__init__()
-        self._place = plain(place)
+        self._place = Static(plain(place), id="place", markup=False)
+        self._jobs = Static("", id="jobs", markup=False)
         self._note = note
-        self._jobs = 0
 
     def compose(self) -> ComposeResult:
         """Lay out both ends."""
         yield Static(" wimtui ", id="brand", markup=False)
-        yield Static(self._place, id="place", markup=False)
-        yield Static("", id="jobs", markup=False)
+        yield self._place
+        yield self._jobs
         yield Static(self._note, id="note", markup=False)
 
     def set_place(self, place: str) -> None:
         """Say where one is."""
-        self._place = plain(place)
-        self.query_one("#place", Static).update(self._place)
-
-    def set_note(self, note: str) -> None:
-        """Say something on the right."""
-        self.query_one("#note", Static).update(plain(note))
+        self._place.update(plain(place))
 
     def set_jobs(self, count: int) -> None:
         """Say how many jobs run."""
-        what = "" if not count else "1 job running" if count == 1 else f"{count} jobs running"
-        self.query_one("#jobs", Static).update(what)
+        self._jobs.update(
+            "" if not count else "1 job running" if count == 1 else f"{count} jobs running"
+        )
