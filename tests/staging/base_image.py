@@ -10,6 +10,7 @@ from typing import Any
 from tests.container.builder import WimBuilder
 from wimtui.engine.archive import Archive, ArchiveOptions
 from wimtui.engine.codecs.base import CodecId
+from wimtui.engine.errors import NotADirectoryNodeError
 from wimtui.engine.image.attributes import FileAttribute
 from wimtui.engine.image.metadata_writer import DentryNode, write_metadata
 from wimtui.engine.image.reparse import RP_FLAG_NOT_FIXED, ReparseTag, symlink_blob
@@ -166,7 +167,10 @@ class Mount:
         ino = ROOT_INO
         for name in path.split(b"/"):
             if name:
-                found = self.overlay.lookup(ino, name)
+                try:
+                    found = self.overlay.lookup(ino, name)
+                except NotADirectoryNodeError:
+                    return False
                 if found is None:
                     return False
                 ino = found
