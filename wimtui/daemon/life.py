@@ -167,7 +167,8 @@ class MountLife:
         discards = request is not None and request.disposition is Disposition.DISCARD
         await trio.to_thread.run_sync(lambda: staging.end(discard=discards))
         if staging.is_left:
-            self._note(state=DaemonState.DETACHED)
+            # The kernel gives device and mount id out again, to mounts that are not ours.
+            self._note(state=DaemonState.DETACHED, device="", kernel_mount_id=0)
             log.info("%s: what is staged stays in %s", self._request.mount_point, staging.folder)
         return problem
 
