@@ -148,20 +148,20 @@ ESD_STEPS = (Step("100 random small files", small_solid_files, 0.05),)
 @contextmanager
 def mounted(mounter: Mounter, wim: Path) -> Iterator[tuple[Path, Figure]]:
     """Mount; gives the mount point and what it took until its root could be listed."""
-    with tempfile.TemporaryDirectory(prefix="wimtui-bench-") as folder:
-        where = Path(folder) / "mnt"
-        where.mkdir()
-        start = time.perf_counter()
-        used = resource.getrusage(resource.RUSAGE_CHILDREN)
-        mounter.run("mount", wim, where)
-        list(where.iterdir())
-        wall_s = time.perf_counter() - start
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        command_cpu_s = after.ru_utime + after.ru_stime - used.ru_utime - used.ru_stime
-        try:
-            yield where, Figure(wall_s, command_cpu_s + cpu_seconds(mounter.find_daemon(where)))
-        finally:
-            mounter.run("unmount", where)
+    # No TemporaryDirectory: what cleans up must never walk into a mount.
+    where = Path(tempfile.mkdtemp(prefix="wimtui-bench-mount-"))
+    start = time.perf_counter()
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    mounter.run("mount", wim, where)
+    list(where.iterdir())
+    wall_s = time.perf_counter() - start
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    command_cpu_s = after.ru_utime + after.ru_stime - used.ru_utime - used.ru_stime
+    try:
+        yield where, Figure(wall_s, command_cpu_s + cpu_seconds(mounter.find_daemon(where)))
+    finally:
+        mounter.run("unmount", where)
+        where.rmdir()
 
 
 def run_steps(mounter: Mounter, wim: Path, steps: Sequence[Step]) -> Run:

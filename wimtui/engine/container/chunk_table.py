@@ -177,6 +177,22 @@ class ChunkTable:
             places.append(ChunkPlace(offset, stored_size, size))
         return places
 
+    def place(self, chunk: int) -> ChunkPlace:
+        """Return the place of one chunk. Raises as ``places``."""
+        piece = self._pieces.get(chunk // PIECE_CHUNKS)
+        if piece is None:
+            [place] = self.places(chunk, chunk)
+            return place
+        layout = self._layout
+        index = chunk % PIECE_CHUNKS
+        start = piece[index]
+        stored_size = piece[index + 1] - start
+        size = min(layout.chunk_size, layout.uncompressed_size - chunk * layout.chunk_size)
+        if not 0 < stored_size <= size or start + stored_size > layout.data_nbytes:
+            raise self._bad_entry(chunk, stored_size, size)
+        offset = layout.data_offset_in_wim + start + layout.chunk_header_nbytes * (chunk + 1)
+        return ChunkPlace(offset, stored_size, size)
+
     def _load(self, number: int) -> array[int]:
         """Read a piece: the offsets of its chunks, counted from chunk 0, and the last one's end."""
         layout = self._layout

@@ -53,6 +53,7 @@ class ChunkedResource:
     """A compressed resource, solid or not: chunks that decode independently of each other."""
 
     __slots__ = (
+        "_idle",
         "_table",
         "chunk_count",
         "chunk_shift",
@@ -75,10 +76,11 @@ class ChunkedResource:
         self.key = (file.number, layout.offset_in_wim)
         """Names the resource among all that the process has open."""
         self._table = ChunkTable(file, layout)
+        self._idle: list[Decompressor] = []
 
     def chunk(self, number: int, decompressors: DecompressorPool) -> bytes:
         """Decode one chunk. Raises as ``chunks``."""
-        [place] = self._table.places(number, number)
+        place = self._table.place(number)
         stored = self.file.read(
             place.offset_in_wim,
             place.stored_size,
@@ -86,11 +88,17 @@ class ChunkedResource:
         )
         if place.stored_size == place.uncompressed_size:
             return stored
-        decompressor = decompressors.take(self.codec, self.chunk_size)
+        try:
+            decompressor = self._idle.pop()
+        except IndexError:
+            decompressor = decompressors.take(self.codec, self.chunk_size)
         try:
             return self._decode(decompressor, stored, number, place)
         finally:
-            decompressors.give_back(self.codec, self.chunk_size, decompressor)
+            if self._idle:
+                decompressors.give_back(self.codec, self.chunk_size, decompressor)
+            else:
+                self._idle.append(decompressor)
 
     def chunks(self, first: int, last: int, decompressors: DecompressorPool) -> Iterator[bytes]:
         """Decode chunks ``first`` to ``last`` (inclusive), one after the other.
