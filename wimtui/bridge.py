@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+LIST_MOUNTS = "list the mounts"
 WIM_SUFFIXES = (".wim", ".swm", ".esd")
 _JOB_END_S = 3.0
 """Seconds that cancelled jobs get to clear up when the app ends."""
@@ -113,7 +114,7 @@ class Bridge:
         """Ask for MountsListed, unless that is being asked already."""
         self._ask(
             target,
-            "list the mounts",
+            LIST_MOUNTS,
             lambda: messages.MountsListed(self.services.list_mounts()),
             key="mounts",
         )

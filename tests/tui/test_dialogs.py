@@ -15,6 +15,7 @@ from wimtui.screens.confirm import ConfirmDialog
 from wimtui.screens.home import HomeScreen
 from wimtui.screens.log import LogScreen
 from wimtui.screens.settings import SettingsDialog
+from wimtui.service.frontend import Services
 from wimtui.settings import Settings
 from wimtui.widgets.key_table import KeyTable
 from wimtui.widgets.text_view import TextView
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from textual.pilot import Pilot
+
+    from wimtui.service import mounts
 
 
 def test_help_lists_and_filters_the_keys(home: Path) -> None:
@@ -177,3 +180,21 @@ def test_pasted_paths(wim: Path) -> None:
         assert pasted_path(text) == str(spaced)
     for text in ("", "x.wim", "/etc/passwd", "'unclosed", f"{spaced}\n{spaced}x"):
         assert pasted_path(text) == ""
+
+
+def test_a_list_that_fails_every_second_is_complained_of_once(home: Path) -> None:
+    class Broken(Services):
+        def list_mounts(self) -> tuple[mounts.MountSummary, ...]:
+            raise OSError(5, "Input/output error", "/run/wimtui")
+
+    app = WimtuiApp(services=Broken(), user_settings=Settings())
+
+    async def scenario(pilot: Pilot[None]) -> None:
+        await until_shown(pilot, "Input/output error")
+        for _ in range(5):
+            app.bridge.poll_mounts(app)
+            await until(pilot, lambda: app.bridge.is_idle)
+        await pilot.pause()
+        assert len(app._notifications) == 1
+
+    drive(app, scenario)

@@ -95,6 +95,7 @@ def test_mount_read_unmount_quit(terminal: Terminal, wim: Path, home: Path) -> N
     terminal.until_shown("Mount read-only")
     terminal.until_shown("missing; it is made")
     terminal.press("C-u")
+    terminal.until_shown("choose an empty folder")
     terminal.type(str(point))
     terminal.until_shown(f"1 {point}")
     terminal.until_shown("missing; it is made")
