@@ -171,7 +171,8 @@ def test_all_bad_blobs_are_found(tmp_path: Path) -> None:
     store = BlobStore(WimFile.open(built.write(tmp_path / "a.wim")))
     bad = {blob.info.sha1: blob.error for blob in verify_blobs(store)}
     assert good not in bad
-    assert all(error.__traceback__ is error.__cause__ is None for error in bad.values())
+    assert all(error.__traceback__ is None for error in bad.values())
+    assert all(error.__cause__ is None for error in bad.values())
     assert isinstance(bad[wrong], BlobHashError)
     assert isinstance(bad[outside], TruncatedError)
     assert isinstance(bad[long_bad], (CorruptResourceError, BlobHashError))

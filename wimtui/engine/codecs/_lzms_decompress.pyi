@@ -3,6 +3,7 @@ from typing import Self, final
 from typing_extensions import Buffer
 
 def translate_x86(block: Buffer, undo: bool) -> None: ...
+
 @final
 class LzmsDecompressor:
     def __new__(cls, block_size: int) -> Self: ...
