@@ -130,7 +130,7 @@ async def play(wim: Path, points: list[Path], target: Path) -> None:
         await camera.press("slash", *"dri")
         await camera.take("find")
         await camera.press("escape", "escape", "v")
-        await until(pilot, lambda: app.bridge.jobs and not app.bridge.running_jobs)
+        await until(pilot, lambda: app.bridge.jobs.jobs and not app.bridge.jobs.running)
         await camera.press("J")
         await camera.take("jobs")
         await camera.press("escape", "escape")

@@ -213,7 +213,7 @@ class WimtuiApp(App[None]):
             return
         for screen in self.screen_stack:
             for bar in screen.query(TitleBar):
-                bar.set_jobs(self.bridge.running_jobs)
+                bar.set_jobs(self.bridge.jobs.running)
 
     # What screens wish
 

@@ -12,13 +12,13 @@ import os
 import signal
 import threading
 import time
-from itertools import count
 from typing import TYPE_CHECKING
 
 from wimtui import messages
 from wimtui.control.errors import ControlError, MountBusyError
 from wimtui.engine.errors import CancelledError, WimError
-from wimtui.jobs import Job, JobProgress, JobState
+from wimtui.job_runner import JobRunner, sink_of
+from wimtui.outcomes import cause_of, extracted_text, sentence_of, verdict_of
 from wimtui.service.browse import CancelToken
 
 if TYPE_CHECKING:
@@ -27,19 +27,15 @@ if TYPE_CHECKING:
     from textual.message import Message
     from textual.message_pump import MessagePump
 
-    from wimtui.engine.progress import Progress
+    from wimtui.jobs import Job
     from wimtui.service.browse import ImageSession
-    from wimtui.service.extract import ExtractResult
     from wimtui.service.frontend import Services
     from wimtui.service.mounts import MountRequest, MountSummary, StartProgress
-    from wimtui.service.verify import VerifyReport
 
 log = logging.getLogger(__name__)
 
 LIST_MOUNTS = "list the mounts"
 WIM_SUFFIXES = (".wim", ".swm", ".esd")
-_JOB_END_S = 3.0
-"""Seconds that cancelled jobs get to clear up when the app ends."""
 
 
 class Bridge:
@@ -47,14 +43,13 @@ class Bridge:
 
     Attributes:
         services: What is called.
-        jobs: Long operations of this session, latest last.
+        jobs: Long operations of this session.
     """
 
     def __init__(self, app: MessagePump, services: Services) -> None:
         self.services = services
-        self.jobs: list[Job] = []
+        self.jobs = JobRunner(lambda message: self._post(app, message), services.now)
         self._app = app
-        self._numbers = count(1)
         self._is_stopped = False
         self._busy: set[str] = set()
         self._pending = 0
@@ -62,7 +57,6 @@ class Bridge:
         self._searches: dict[int, CancelToken] = {}
         self._session_jobs: dict[int, int] = {}
         self._given_back: set[int] = set()
-        self._job_threads: list[threading.Thread] = []
 
     # Life
 
@@ -91,22 +85,13 @@ class Bridge:
     def stop(self) -> None:
         """Cancel the jobs and give them a moment to clear up; answers go nowhere from here on."""
         self._is_stopped = True
-        for job in self.jobs:
-            job.cancel()
-        deadline = time.monotonic() + _JOB_END_S
-        for thread in self._job_threads:
-            thread.join(max(deadline - time.monotonic(), 0.0))
+        self.jobs.stop()
 
     @property
     def is_idle(self) -> bool:
         """Whether every question has been answered."""
         with self._lock:
             return self._pending == 0
-
-    @property
-    def running_jobs(self) -> int:
-        """Number of jobs that are not over."""
-        return sum(1 for job in self.jobs if job.state is JobState.RUNNING)
 
     # Mounts
 
@@ -296,7 +281,7 @@ class Bridge:
             try:
                 return messages.PreviewRead(dentry, session.preview(dentry))
             except WimError as error:
-                return messages.PreviewRead(dentry, None, _sentence(error))
+                return messages.PreviewRead(dentry, None, sentence_of(error))
 
         self._ask(target, "preview a file", preview)
 
@@ -341,65 +326,26 @@ class Bridge:
         """Begin to verify a WIM."""
 
         def work(job: Job, token: CancelToken) -> bool:
-            report = self.services.verify(path, references, _sink(job), token)
-            job.summary, job.lines = _verdict(report)
+            report = self.services.verify(path, references, sink_of(job), token)
+            job.summary, job.lines = verdict_of(report)
             return report.ok and not report.missing
 
-        return self._begin(f"Verify {path}", work)
+        return self.jobs.begin(f"Verify {path}", work)
 
     def extract(self, session: ImageSession, dentry: int, path: str, folder: str) -> Job:
         """Begin to extract a file or folder."""
 
         def work(job: Job, token: CancelToken) -> bool:
             try:
-                result = self.services.extract(session, dentry, folder, _sink(job), token)
+                result = self.services.extract(session, dentry, folder, sink_of(job), token)
             finally:
                 self._release(session)
-            job.summary, job.lines = _extracted(result)
+            job.summary, job.lines = extracted_text(result)
             return True
 
         with self._lock:
             self._session_jobs[id(session)] = self._session_jobs.get(id(session), 0) + 1
-        return self._begin(f"Extract {path} to {folder}", work)
-
-    def cancel(self, job: Job) -> None:
-        """Ask a job to stop."""
-        if job.state is JobState.RUNNING:
-            job.is_cancelling = True
-            job.cancel()
-
-    def clear_jobs(self) -> None:
-        """Forget the jobs that are over."""
-        self.jobs = [job for job in self.jobs if job.state is JobState.RUNNING]
-
-    def _begin(self, title: str, work: Callable[[Job, CancelToken], bool]) -> Job:
-        token = CancelToken()
-        job = Job(next(self._numbers), title, token.cancel, self.services.now())
-        self.jobs.append(job)
-        log.info("%s: begun", title)
-
-        def run() -> None:
-            state = JobState.FAILED
-            try:
-                if work(job, token):
-                    state = JobState.DONE
-            except CancelledError:
-                state, job.summary = JobState.CANCELLED, "cancelled; nothing is left of it"
-            except (WimError, ControlError, OSError) as error:
-                job.summary = _sentence(error)
-            except Exception:
-                log.exception("%s broke", title)
-                job.summary = "an unexpected error; the log has the details"
-            job.ended = self.services.now()
-            job.state = state
-            log.info("%s: %s: %s", title, state.value, job.summary)
-            self._post(self._app, messages.JobEnded(job))
-
-        self._post(self._app, messages.JobStarted(job))
-        thread = threading.Thread(target=run, name=f"job {job.number}", daemon=True)
-        self._job_threads.append(thread)
-        thread.start()
-        return job
+        return self.jobs.begin(f"Extract {path} to {folder}", work)
 
     # Threads
 
@@ -450,11 +396,11 @@ class Bridge:
         except (WimError, ControlError) as error:
             log.warning("cannot %s: %s", doing, error)
             return messages.OperationFailed(
-                doing, _cause(error), error.hint or "", error.code, subject
+                doing, cause_of(error), error.hint or "", error.code, subject
             )
         except OSError as error:
             log.warning("cannot %s: %s", doing, error)
-            return messages.OperationFailed(doing, _sentence(error), "", 100, subject)
+            return messages.OperationFailed(doing, sentence_of(error), "", 100, subject)
         except Exception:
             log.exception("cannot %s", doing)
             return messages.OperationFailed(
@@ -469,53 +415,3 @@ class Bridge:
         except RuntimeError:
             # The loop was closed this very moment.
             return False
-
-
-def _sink(job: Job) -> Callable[[Progress], None]:
-    def take(progress: Progress) -> None:
-        job.progress = JobProgress(
-            progress.phase.value, progress.bytes_done, progress.bytes_total,
-            progress.items_done, progress.items_total, progress.path,
-        )  # fmt: skip
-
-    return take
-
-
-def _cause(error: WimError | ControlError) -> str:
-    """What is wrong and where, without the hint."""
-    text = str(error)
-    return text.removesuffix(f"; {error.hint}") if error.hint else text
-
-
-def _sentence(error: WimError | ControlError | OSError) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        where = f"{error.filename}: " if error.filename else ""
-        return where + error.strerror
-    return str(error)
-
-
-def _verdict(report: VerifyReport) -> tuple[str, tuple[str, ...]]:
-    lines: list[str] = []
-    if not report.integrity_ok:
-        lines.append(f"integrity table: {report.integrity}")
-    for blob in report.damaged:
-        lines.append(f"blob {blob.sha1} ({blob.size:,} bytes): {blob.reason}")
-        lines += [f"    used by {path}" for path in blob.paths]
-    lines += report.unreadable_images
-    lines += [f"data missing: {path}" for path in report.missing]
-    table = {"ok": "integrity table ok", "none": "no integrity table"}.get(
-        report.integrity, "integrity table wrong"
-    )
-    if report.ok and not report.missing:
-        return f"all {report.blobs:,} blobs are as they should be; {table}", ()
-    parts = [f"{len(report.damaged):,} of {report.blobs:,} blobs are damaged", table]
-    if report.missing:
-        parts.append(f"data of {len(report.missing)} files is elsewhere: name it as reference")
-    return "; ".join(parts), tuple(lines)
-
-
-def _extracted(result: ExtractResult) -> tuple[str, tuple[str, ...]]:
-    text = f"{result.path}: {result.file_count:,} files, {result.nbytes:,} bytes"
-    if result.skipped_count:
-        text += f"; {result.skipped_count:,} skipped"
-    return text, result.skipped

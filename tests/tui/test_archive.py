@@ -67,8 +67,8 @@ def test_verify_runs_as_a_job_and_says_how_it_went(wim: Path) -> None:
     async def scenario(pilot: Pilot[None]) -> None:
         await until_shown(pilot, "Index")
         await pilot.press("v")
-        await until(pilot, lambda: app.bridge.jobs and not app.bridge.running_jobs, "over")
-        assert app.bridge.jobs[0].state is JobState.DONE
+        await until(pilot, lambda: app.bridge.jobs.jobs and not app.bridge.jobs.running, "over")
+        assert app.bridge.jobs.jobs[0].state is JobState.DONE
         await pilot.press("J")
         await until_shown(pilot, "blobs are as they should be")
         await until_shown(pilot, "● done")
@@ -88,8 +88,8 @@ def test_damage_is_reported_with_the_files_it_hits(wim: Path) -> None:
     async def scenario(pilot: Pilot[None]) -> None:
         await until_shown(pilot, "Index")
         await pilot.press("v")
-        await until(pilot, lambda: app.bridge.jobs and not app.bridge.running_jobs, "over")
-        job = app.bridge.jobs[0]
+        await until(pilot, lambda: app.bridge.jobs.jobs and not app.bridge.jobs.running, "over")
+        job = app.bridge.jobs.jobs[0]
         assert job.state is JobState.FAILED
         assert "damaged" in job.summary
         assert any("used by [" in line for line in job.lines)

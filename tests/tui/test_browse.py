@@ -141,8 +141,8 @@ def test_a_folder_is_extracted_as_a_job(wim: Path, home: Path) -> None:
         box = pilot.app.screen.query_one("#folder", Input)
         box.value = str(target)
         await pilot.press("enter")
-        await until(pilot, lambda: app.bridge.jobs and not app.bridge.running_jobs, "over")
-        assert app.bridge.jobs[0].state is JobState.DONE, app.bridge.jobs[0].summary
+        await until(pilot, lambda: app.bridge.jobs.jobs and not app.bridge.jobs.running, "over")
+        assert app.bridge.jobs.jobs[0].state is JobState.DONE, app.bridge.jobs.jobs[0].summary
         await until_shown(pilot, "● done")
 
     drive(app, scenario)

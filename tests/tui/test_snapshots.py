@@ -111,7 +111,7 @@ async def jobs_dialog(pilot: Pilot[None]) -> None:
     app = pilot.app
     assert isinstance(app, WimtuiApp)
     app.bridge.verify(WIM, ())
-    await until(pilot, lambda: not app.bridge.running_jobs)
+    await until(pilot, lambda: not app.bridge.jobs.running)
     await pilot.press("J")
     await settle(pilot)
     app.clear_notifications()

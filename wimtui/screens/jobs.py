@@ -62,7 +62,7 @@ class JobsDialog(Dialog):
     def _draw(self) -> None:
         table = self.query_one(JobTable)
         table.now = self._bridge.services.now()
-        table.show(list(reversed(self._bridge.jobs)))
+        table.show(list(reversed(self._bridge.jobs.jobs)))
         self._draw_job(table.current, table.now)
 
     def _draw_job(self, job: Job | None, now: float) -> None:
@@ -94,9 +94,9 @@ class JobsDialog(Dialog):
         """Stop the job."""
         job = self.query_one(JobTable).current
         if job is not None:
-            self._bridge.cancel(job)
+            self._bridge.jobs.cancel(job)
 
     def action_clear(self) -> None:
         """Take finished jobs off the list."""
-        self._bridge.clear_jobs()
+        self._bridge.jobs.clear()
         self._draw()
