@@ -52,6 +52,7 @@ snapshots: .venv/.ready-test build/.kernels  ## accept the current look of the a
 	$(PY) -m pytest tests/tui --snapshot-update
 
 screenshots: .venv/.ready-test build/.kernels  ## pictures of the app, from a real run on the sample
+	@$(PY) -m pip install -q --disable-pip-version-check --group pictures
 	$(PY) tools/screenshots.py
 
 sample: .venv/.ready-test build/.kernels  ## make tools/sample/sample.wim anew

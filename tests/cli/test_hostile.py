@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import struct
 import subprocess
+import sys
 import tempfile
-import threading
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -40,23 +39,37 @@ TIMEOUT_S = 60
 COMMANDS = (["info", "--blobs", "--json"], ["dir", "--detailed"], ["verify"])
 
 
+# ru_maxrss would tell of the test runner too, which a child is a copy of until it runs a program.
+MEASURED = """
+import atexit, sys
+from pathlib import Path
+peak = Path(sys.argv.pop(1))
+atexit.register(lambda: peak.write_text(Path("/proc/self/status").read_text()))
+from wimtui.cli.main import main
+main()
+"""
+
+
 def resident_of(*arguments: str | Path) -> tuple[int, int, str]:
     """Run a command; return its exit code, its peak resident memory in bytes, what it said."""
-    with tempfile.TemporaryFile() as said:
-        child = subprocess.Popen(
-            [*WIMTUI, *map(str, arguments)], stdout=subprocess.DEVNULL, stderr=said
+    with tempfile.NamedTemporaryFile() as status:
+        done = subprocess.run(
+            [sys.executable, "-c", MEASURED, status.name, *map(str, arguments)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            check=False,
+            timeout=TIMEOUT_S,
         )
-        ends = threading.Timer(TIMEOUT_S, child.kill)
-        ends.start()
-        _, status, used = os.wait4(child.pid, 0)
-        ends.cancel()
-        child.returncode = os.waitstatus_to_exitcode(status)
-        said.seek(0)
-        return child.returncode, used.ru_maxrss * 1024, said.read().decode("utf-8", "replace")
+        peak = peak_in(Path(status.name))
+        return done.returncode, peak, done.stderr.decode("utf-8", "replace")
 
 
 def peak_of(pid: int) -> int:
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+    return peak_in(Path(f"/proc/{pid}/status"))
+
+
+def peak_in(status: Path) -> int:
+    for line in status.read_text().splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * 1024
     raise AssertionError("no VmHWM")

@@ -13,12 +13,13 @@ TICK_NS = 100
 
 
 def shown(
-    root: Path, *, times: bool = False, owners: bool = False
+    root: Path, copied_from: tuple[Path, ...] = (), *, times: bool = False, owners: bool = False
 ) -> dict[str, tuple[object, ...]]:
     """Return every name below a folder with all that it shows.
 
     Args:
         root: The folder.
+        copied_from: Where it was copied from, to which its absolute links may still lead.
         times: Also modification times, in the ticks that a WIM has.
         owners: Also owner, group and mode.
     """
@@ -31,8 +32,9 @@ def shown(
             kind = stat.S_IFMT(status.st_mode)
             content = _content(path, kind)
             if isinstance(content, str):
-                # Absolute links of the image are shown for where it is mounted.
-                content = content.replace(str(root), "<root>")
+                # Absolute links lead to where the image is, or was when copied, mounted.
+                for place in (root, *copied_from):
+                    content = content.replace(str(place), "<root>")
             facts: list[object] = [stat.filemode(kind)[0], content]
             if times and kind != stat.S_IFLNK:
                 facts.append(status.st_mtime_ns // TICK_NS)
@@ -58,9 +60,10 @@ def _content(path: Path, kind: int) -> object:
     return None
 
 
-def assert_same(mount: Path, control: Path, **what: bool) -> None:
+def assert_same(mount: Path, control: Path, *, times: bool = False, owners: bool = False) -> None:
     """Compare two trees; fail with the first differences."""
-    ours, theirs = shown(mount, **what), shown(control, **what)
+    ours = shown(mount, times=times, owners=owners)
+    theirs = shown(control, (mount,), times=times, owners=owners)
     differing = [
         f"{name}: {ours.get(name)} against {theirs.get(name)}"
         for name in sorted(ours.keys() | theirs.keys())

@@ -150,6 +150,7 @@ def octal(text: str) -> int:
 def _add_app(commands: _Commands[Parser]) -> None:
     parser = _command(commands, "app", "open the app")
     parser.add_argument("wims", nargs="*", metavar="WIM")
+    parser.add_argument("--readonly", action="store_true", help="allow no change")
 
 
 def _add_info(commands: _Commands[Parser]) -> None:

@@ -177,7 +177,7 @@ class Outboxes:
         """Drop front ends that are gone. To be called now and then."""
         for outbox in tuple(self._by_name.values()):
             if outbox.is_gone():
-                log.info("front end %s is gone, %d messages late", outbox.name, outbox.backlog)
+                log.debug("front end %s is gone, %d messages late", outbox.name, outbox.backlog)
                 self.drop(outbox.name)
 
     def drop(self, reply_to: str) -> None:

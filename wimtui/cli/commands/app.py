@@ -13,5 +13,5 @@ def run(arguments: Namespace) -> int:
     # Deferred: Textual takes ten times as long to load as everything else together.
     from wimtui.app import WimtuiApp
 
-    WimtuiApp(arguments.wims).run()
+    WimtuiApp(arguments.wims, readonly=arguments.readonly).run()
     return 0
