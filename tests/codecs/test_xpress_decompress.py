@@ -94,12 +94,12 @@ def test_corrupt_chunks_get_the_verdict_of_the_reference(seed: int, data: st.Dat
         source[bit // 8] ^= 1 << bit % 8
     if data.draw(st.booleans()):
         del source[data.draw(st.integers(0, len(source))) :]
-    size = min(BLOCK_SIZE, max(0, size + data.draw(st.integers(-40, 40))))
+    size = min(BLOCK_SIZE, max(1, size + data.draw(st.integers(-40, 40))))
     assert verdict(bytes(source), size) == reference_verdict(bytes(source), size)
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.binary(max_size=400), st.integers(0, 3000))
+@given(st.binary(max_size=400), st.integers(1, 3000))
 def test_garbage_after_a_flat_code_gets_the_verdict_of_the_reference(
     body: bytes, size: int
 ) -> None:

@@ -139,16 +139,17 @@ def test_a_wim_that_changed_meanwhile_is_refused(mounted: Mounted) -> None:
     assert not staging.exists()
 
 
+@pytest.mark.xdist_group("dead mounts")
 def test_cleanup_clears_the_dead_and_spares_the_living(mounted: Mounted, tmp_path: Path) -> None:
     (mounted.path / "new").write_text("new")
     (staging,) = mounted.stagings()
     wimtui("cleanup", staging, code=24)
-    assert wimtui_json("cleanup")["unmounted"] == []
+    assert str(mounted.path) not in wimtui_json("cleanup")["unmounted"]
     assert (mounted.path / "new").exists()
     mounted.kill()
     done = wimtui_json("cleanup")
-    assert done["unmounted"] == [str(mounted.path)]
-    assert done["left"] == [str(staging)]
+    assert str(mounted.path) in done["unmounted"]
+    assert str(staging) in done["left"]
     assert not mounted.path.is_mount()
     wimtui("remount", mounted.path)
     assert (mounted.path / "new").exists()
