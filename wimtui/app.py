@@ -13,28 +13,24 @@ from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import unquote, urlparse
 
 from textual import on
-from textual.app import App, SuspendNotSupported
 from textual.binding import Binding
 
 from wimtui import logs, messages, settings
-from wimtui.bridge import LIST_MOUNTS, Bridge
+from wimtui.bridge.mounts import LIST_MOUNTS
 from wimtui.jobs import JobState
 from wimtui.screens.archive import ArchiveScreen
 from wimtui.screens.base import WimtuiScreen
-from wimtui.screens.browse import BrowseScreen
 from wimtui.screens.help import HelpDialog, key_rows
 from wimtui.screens.home import HomeScreen
-from wimtui.screens.jobs import JobsDialog
 from wimtui.screens.log import LogScreen
-from wimtui.screens.mount import MountDialog
 from wimtui.screens.open_wim import OpenDialog
 from wimtui.screens.palette import ActionsProvider
 from wimtui.screens.settings import SettingsDialog
-from wimtui.screens.unmount import UnmountDialog
 from wimtui.service.frontend import Services
 from wimtui.themes import LIKE, THEMES
 from wimtui.widgets.cells import plain
 from wimtui.widgets.title_bar import TitleBar
+from wimtui.wishes import WishingApp
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,14 +47,8 @@ _POLL_S = 1.0
 _WIM_SUFFIXES = (".wim", ".swm", ".esd")
 
 
-class WimtuiApp(App[None]):
-    """The whole app.
-
-    Attributes:
-        bridge: The way to the services.
-        mounts: All mounts of this machine, as listed last.
-        settings: What the user set.
-    """
+class WimtuiApp(WishingApp):
+    """The whole app."""
 
     TITLE = "wimtui"
     CSS_PATH = "app.tcss"
@@ -91,13 +81,11 @@ class WimtuiApp(App[None]):
             services: What does the work.
             user_settings: Settings in place of those in the user's file.
         """
-        super().__init__()
-        self.readonly = readonly
-        self.mounts: tuple[MountSummary, ...] = ()
-        self.settings = user_settings or settings.load()
-        self.bridge = Bridge(self, services or Services())
+        super().__init__(
+            services or Services(), user_settings or settings.load(), readonly=readonly
+        )
         self._wims = tuple(os.path.abspath(path) for path in wims)  # noqa: PTH100 - links stay
-        self._last_wim = self._wims[0] if self._wims else ""
+        self.last_wim = self._wims[0] if self._wims else ""
         self._is_list_broken = False
         self._home = HomeScreen(self.bridge, readonly=readonly)
 
@@ -125,8 +113,8 @@ class WimtuiApp(App[None]):
             logs.set_up_app()
             self.bridge.catch_signals()
         calm_interpreter()
-        self.bridge.poll_mounts(self)
-        self.set_interval(_POLL_S, lambda: self.bridge.poll_mounts(self))
+        self.bridge.mounts.poll(self)
+        self.set_interval(_POLL_S, lambda: self.bridge.mounts.poll(self))
         for path in reversed(self._wims):
             self.push_screen(ArchiveScreen(self.bridge, path, readonly=self.readonly))
 
@@ -166,27 +154,18 @@ class WimtuiApp(App[None]):
             self._is_list_broken = True
         self.complain(f"Cannot {message.doing}", message.cause, message.hint)
 
-    def complain(self, title: str, cause: str, hint: str = "") -> None:
-        """Show an error."""
-        text = plain(cause) + (f"\n→ {plain(hint)}" if hint else "")
-        self.notify(text, title=plain(title), severity="error", timeout=10, markup=False)
-
-    def say(self, text: str, title: str = "") -> None:
-        """Show a result."""
-        self.notify(plain(text), title=plain(title), markup=False)
-
     @on(messages.Mounted)
     def mounted(self, message: messages.Mounted) -> None:
         """Say so, and look again."""
         self.say(message.summary.mount_point, "Mounted")
         self._home.select_mount(message.summary.mount_id)
-        self.bridge.poll_mounts(self)
+        self.bridge.mounts.poll(self)
 
     @on(messages.Unmounted)
     def unmounted(self, message: messages.Unmounted) -> None:
         """Say so, and look again."""
         self.say(message.summary.mount_point, "Unmounted")
-        self.bridge.poll_mounts(self)
+        self.bridge.mounts.poll(self)
 
     @on(messages.JobStarted)
     def job_started(self) -> None:
@@ -215,70 +194,6 @@ class WimtuiApp(App[None]):
             for bar in screen.query(TitleBar):
                 bar.set_jobs(self.bridge.jobs.running)
 
-    # What screens wish
-
-    @on(messages.ShowArchive)
-    def show_archive(self, message: messages.ShowArchive) -> None:
-        """Show a WIM."""
-        self._last_wim = message.path
-        self.push_screen(ArchiveScreen(self.bridge, message.path, readonly=self.readonly))
-
-    @on(messages.MountImage)
-    def mount_image(self, message: messages.MountImage) -> None:
-        """Open the mount dialog."""
-        self.push_screen(
-            MountDialog(
-                self.bridge, message.path, message.image_index, message.references, self.settings
-            )
-        )
-
-    @on(messages.EndMount)
-    def end_mount(self, message: messages.EndMount) -> None:
-        """Unmount; only a mount in use needs to be talked about."""
-        self.bridge.unmount(self, message.mount)
-
-    @on(messages.UnmountRefused)
-    def mount_in_use(self, message: messages.UnmountRefused) -> None:
-        """Talk about a mount that cannot end."""
-        for mount in self.mounts:
-            if mount.mount_point == message.target:
-                dialog = UnmountDialog(self.bridge, mount, message.cause, message.holders)
-                self.push_screen(dialog)
-                return
-
-    @on(messages.ShowImage)
-    def show_image(self, message: messages.ShowImage) -> None:
-        """Browse an image."""
-        self.push_screen(
-            BrowseScreen(
-                self.bridge, message.path, message.image_index, message.references,
-                readonly=self.readonly,
-            )
-        )  # fmt: skip
-
-    @on(messages.ShowJobs)
-    def show_jobs(self) -> None:
-        """Show the jobs."""
-        self.action_jobs()
-
-    @on(messages.CopyText)
-    def copy_text(self, message: messages.CopyText) -> None:
-        """Put a text on the clipboard."""
-        self.copy_to_clipboard(message.text)
-        self.say(message.text, f"Copied the {message.what}")
-
-    @on(messages.OpenShell)
-    def open_shell(self, message: messages.OpenShell) -> None:
-        """Give the terminal to a shell."""
-        try:
-            with self.suspend():
-                self.bridge.services.run_shell(message.folder)
-        except SuspendNotSupported:
-            self.complain("Cannot open a shell", "this terminal cannot be given away")
-        except OSError as error:
-            self.complain("Cannot open a shell", f"{message.folder}: {error.strerror}")
-        self.bridge.poll_mounts(self)
-
     def on_paste(self, event: events.Paste) -> None:
         """Open a WIM whose path was pasted, or dropped on the terminal."""
         path = pasted_path(event.text)
@@ -295,7 +210,7 @@ class WimtuiApp(App[None]):
             if isinstance(path, str):
                 self.post_message(messages.ShowArchive(path))
 
-        folder = str(Path(self._last_wim).parent) if self._last_wim else str(Path.cwd())
+        folder = str(Path(self.last_wim).parent) if self.last_wim else str(Path.cwd())
         self.push_screen(OpenDialog(self.bridge, folder), opened)
 
     def action_help(self) -> None:
@@ -312,8 +227,7 @@ class WimtuiApp(App[None]):
 
     def action_jobs(self) -> None:
         """Show the jobs."""
-        if not isinstance(self.screen, JobsDialog):
-            self.push_screen(JobsDialog(self.bridge))
+        self.show_jobs()
 
     def action_settings(self) -> None:
         """Change settings and keep them."""

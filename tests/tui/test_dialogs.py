@@ -192,7 +192,7 @@ def test_a_list_that_fails_every_second_is_complained_of_once(home: Path) -> Non
     async def scenario(pilot: Pilot[None]) -> None:
         await until_shown(pilot, "Input/output error")
         for _ in range(5):
-            app.bridge.poll_mounts(app)
+            app.bridge.mounts.poll(app)
             await until(pilot, lambda: app.bridge.is_idle)
         await pilot.pause()
         assert len(app._notifications) == 1

@@ -81,7 +81,7 @@ class ArchiveScreen(WimtuiScreen):
         self.query_one("#filter").display = False
         self._mounts = getattr(self.app, "mounts", ())
         self.query_one(ImageTable).set_sort(self._sort)
-        self.bridge.open_archive(self, self.path)
+        self.bridge.archives.open(self, self.path)
 
     # Data
 
@@ -247,7 +247,7 @@ class ArchiveScreen(WimtuiScreen):
 
     def action_verify(self) -> None:
         """Read and check every blob."""
-        self.bridge.verify(self.path, self.references)
+        self.bridge.archives.verify(self.path, self.references)
 
     def action_copy_path(self) -> None:
         """Copy the WIM's path."""
@@ -255,4 +255,4 @@ class ArchiveScreen(WimtuiScreen):
 
     def action_refresh(self) -> None:
         """Read the WIM again."""
-        self.bridge.open_archive(self, self.path)
+        self.bridge.archives.open(self, self.path)

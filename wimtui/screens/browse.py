@@ -101,17 +101,17 @@ class BrowseScreen(WimtuiScreen):
         self.query_one(FoundTable).display = False
         self.query_one("#find").display = False
         self.query_one(EntryTree).set_sort("name")
-        self.bridge.open_image(self, self.path, str(self.image_index), self.references)
+        self.bridge.images.open(self, self.path, str(self.image_index), self.references)
 
     def on_unmount(self) -> None:
         """Close the image."""
         if self.session is not None:
-            self.bridge.close_image(self.session)
+            self.bridge.images.close(self.session)
 
     def missed(self, message: Message) -> None:
         """Close an image that was opened too late."""
         if isinstance(message, messages.ImageOpened):
-            self.bridge.close_image(message.session)
+            self.bridge.images.close(message.session)
 
     # The image
 
@@ -137,7 +137,7 @@ class BrowseScreen(WimtuiScreen):
     def folder_wanted(self, message: EntryTree.Wanted) -> None:
         """Read a folder."""
         if self.session is not None:
-            self.bridge.read_children(self, self.session, message.node.entry.dentry)
+            self.bridge.images.read_children(self, self.session, message.node.entry.dentry)
 
     @on(messages.ChildrenRead)
     def take_children(self, message: messages.ChildrenRead) -> None:
@@ -175,7 +175,7 @@ class BrowseScreen(WimtuiScreen):
         if self._reading >= 0:
             return
         self._reading = entry.dentry
-        self.bridge.read_entry(self, self.session, entry.dentry)
+        self.bridge.images.read_entry(self, self.session, entry.dentry)
 
     @on(messages.EntryRead)
     def take_entry(self, message: messages.EntryRead) -> None:
@@ -218,7 +218,7 @@ class BrowseScreen(WimtuiScreen):
         if not text:
             self._show_found(visible=False)
         elif self.session is not None:
-            self.bridge.search(self, self.session, text)
+            self.bridge.images.search(self, self.session, text)
 
     @on(messages.SearchDone)
     def take_search(self, message: messages.SearchDone) -> None:
@@ -249,7 +249,7 @@ class BrowseScreen(WimtuiScreen):
         """Show a name in the tree."""
         self._end_find()
         if self.session is not None:
-            self.bridge.read_path(self, self.session, message.row.entry.dentry)
+            self.bridge.images.read_path(self, self.session, message.row.entry.dentry)
 
     def _end_find(self) -> None:
         box = self.query_one("#find", Input)
@@ -332,7 +332,7 @@ class BrowseScreen(WimtuiScreen):
 
         def begin(folder: object) -> None:
             if isinstance(folder, str):
-                self.bridge.extract(session, entry.dentry, path, folder)
+                self.bridge.images.extract(session, entry.dentry, path, folder)
                 self.post_message(messages.ShowJobs())
 
         self.app.push_screen(ExtractDialog(self.bridge, path, entry), begin)

@@ -45,7 +45,7 @@ class ExtractDialog(Dialog):
                 yield Label("Into folder")
                 yield Input(
                     str(Path.cwd()), id="folder", compact=True,
-                    suggester=PathSuggester(self._bridge.list_folders),
+                    suggester=PathSuggester(self._bridge.places.list_folders),
                 )  # fmt: skip
             yield Static(
                 "It gets its own name there once it is whole; nothing is overwritten.",

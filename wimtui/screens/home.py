@@ -77,11 +77,11 @@ class HomeScreen(WimtuiScreen):
 
     def on_mount(self) -> None:
         """Ask for what to show."""
-        self.bridge.read_recents(self)
+        self.bridge.archives.read_recents(self)
 
     def on_screen_resume(self) -> None:
         """Look again after another screen was on top."""
-        self.bridge.read_recents(self)
+        self.bridge.archives.read_recents(self)
 
     # Data
 
@@ -106,7 +106,7 @@ class HomeScreen(WimtuiScreen):
             table.move_to(self._wanted)
             self._wanted = ""
         table.border_subtitle = f"{len(rows)} mounted" if rows else ""
-        self.bridge.poll_activity(
+        self.bridge.mounts.poll_activity(
             self, [row.summary.mount_id for row in table.visible_rows() if row.summary.alive]
         )
         self._show_wims()
@@ -243,12 +243,12 @@ class HomeScreen(WimtuiScreen):
 
     def action_forget(self) -> None:
         """Take a WIM off the list."""
-        self.bridge.forget_wim(self, self._current_path)
+        self.bridge.archives.forget(self, self._current_path)
 
     def action_refresh(self) -> None:
         """Look again."""
-        self.bridge.poll_mounts(self.app)
-        self.bridge.read_recents(self)
+        self.bridge.mounts.poll(self.app)
+        self.bridge.archives.read_recents(self)
 
     def action_nothing(self) -> None:
         """Home has nothing behind it."""

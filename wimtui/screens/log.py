@@ -67,17 +67,17 @@ class LogScreen(WimtuiScreen):
     def on_mount(self) -> None:
         """Look, and keep looking."""
         self._mounts = getattr(self.app, "mounts", ())
-        self.bridge.list_logs(self)
+        self.bridge.logs.list(self)
         self.set_interval(_LOOK_S, self._look)
 
     def _look(self) -> None:
-        self.bridge.list_logs(self)
+        self.bridge.logs.list(self)
         self._read()
 
     def _read(self) -> None:
         row = self.query_one(LogTable).current
         if row is not None:
-            self.bridge.read_log(self, row.file.path)
+            self.bridge.logs.read(self, row.file.path)
 
     def show_mounts(self, mounts: Sequence[MountSummary]) -> None:
         """Name daemons' logs by their mount points."""

@@ -90,8 +90,9 @@ class MountDialog(Dialog):
                     yield Label("Image")
                     yield Select([], id="image", compact=True, prompt="reading…")
                     yield Label("Mount point")
+                    suggester = PathSuggester(self.bridge.places.list_folders)
                     yield Input(id="place", compact=True, placeholder="an empty folder",
-                                suggester=PathSuggester(self.bridge.list_folders))  # fmt: skip
+                                suggester=suggester)  # fmt: skip
                     yield Label("")
                     yield Static("", id="place-note", markup=False)
                     yield Label("Streams")
@@ -120,7 +121,7 @@ class MountDialog(Dialog):
     def on_mount(self) -> None:
         """Read the images."""
         self.query_one("#command").border_title = "The same from a shell"
-        self.bridge.open_archive(self, self.path)
+        self.bridge.archives.open(self, self.path)
         self._show_command()
 
     # What services say
@@ -204,14 +205,14 @@ class MountDialog(Dialog):
     def image_changed(self) -> None:
         """Offer a mount point for another image."""
         if self._image and self._facts is not None:
-            self.bridge.suggest_place(self, self.path, self._image, self._facts.image_count)
+            self.bridge.places.suggest(self, self.path, self._image, self._facts.image_count)
         self._show_command()
 
     @on(Input.Changed, "#place")
     def place_changed(self, event: Input.Changed) -> None:
         """Look at the mount point."""
         self._place = None
-        self.bridge.check_place(self, event.value)
+        self.bridge.places.check(self, event.value)
         self._show_command()
 
     @on(Select.Changed, "#streams")
@@ -284,7 +285,7 @@ class MountDialog(Dialog):
         self._mount_id = request.mount_id
         self._say("starting…", "")
         self._show_command()
-        self.bridge.mount(self, request, create=place.can_create)
+        self.bridge.mounts.mount(self, request, create=place.can_create)
 
     @on(Input.Submitted)
     def submitted(self) -> None:

@@ -58,7 +58,7 @@ class OpenDialog(Dialog):
             dialog.border_title = "Open a WIM"
             yield Input(
                 placeholder="path of a .wim, .swm or .esd; → completes", id="path", compact=True,
-                suggester=PathSuggester(self._bridge.list_wims),
+                suggester=PathSuggester(self._bridge.places.list_wims),
             )  # fmt: skip
             yield Static("", id="outcome", markup=False)
             tree = WimTree(self._folder, id="folders")

@@ -70,7 +70,7 @@ class UnmountDialog(Dialog):
         self.set_interval(_LOOK_S, self._look)
 
     def _look(self) -> None:
-        self._bridge.find_holders(self, self.mount_summary.mount_point)
+        self._bridge.mounts.find_holders(self, self.mount_summary.mount_point)
 
     @on(messages.HoldersFound)
     def take_holders(self, message: messages.HoldersFound) -> None:
@@ -79,7 +79,7 @@ class UnmountDialog(Dialog):
         self.query_one(HolderTable).show(list(message.holders))
         if self.is_waiting:
             if not message.holders:
-                self._bridge.unmount(self, self.mount_summary)
+                self._bridge.mounts.unmount(self, self.mount_summary)
         elif not message.holders:
             self._say("nobody uses it any more: Wait unmounts it now")
 
@@ -109,13 +109,13 @@ class UnmountDialog(Dialog):
         """Unmount as soon as nobody uses it."""
         self.is_waiting = True
         self._say("waiting…")
-        self._bridge.unmount(self, self.mount_summary)
+        self._bridge.mounts.unmount(self, self.mount_summary)
 
     @on(Button.Pressed, "#force")
     def action_force(self) -> None:
         """Detach it."""
         self._say("detaching…")
-        self._bridge.unmount(self, self.mount_summary, force=True)
+        self._bridge.mounts.unmount(self, self.mount_summary, force=True)
 
     @on(Button.Pressed, "#cancel")
     def cancelled(self) -> None:

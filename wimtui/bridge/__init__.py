@@ -1,0 +1,88 @@
+"""Between screens and services: calls in threads of their own, answers as messages.
+
+Every call here returns at once. Threads never touch a widget; what they find is posted to the
+screen that asked, and whatever goes wrong becomes a message that says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import threading
+from typing import TYPE_CHECKING
+
+from wimtui import messages
+from wimtui.bridge.archives import ArchiveCalls
+from wimtui.bridge.asker import Asker
+from wimtui.bridge.images import ImageCalls
+from wimtui.bridge.logs import LogCalls
+from wimtui.bridge.mounts import MountCalls
+from wimtui.bridge.places import PlaceCalls
+from wimtui.job_runner import JobRunner
+
+if TYPE_CHECKING:
+    from textual.message_pump import MessagePump
+
+    from wimtui.service.frontend import Services
+
+log = logging.getLogger(__name__)
+
+
+class Bridge:
+    """Runs service calls for screens.
+
+    Attributes:
+        services: What is called.
+        jobs: Long operations of this session.
+        mounts: Calls about mounts.
+        places: Calls about folders.
+        archives: Calls about WIMs as a whole.
+        images: Calls about what is in an image.
+        logs: Calls about log files.
+    """
+
+    def __init__(self, app: MessagePump, services: Services) -> None:
+        asker = Asker()
+        self.services = services
+        self.jobs = JobRunner(lambda message: asker.post(app, message), services.now)
+        self.mounts = MountCalls(asker, services)
+        self.places = PlaceCalls(asker, services)
+        self.archives = ArchiveCalls(asker, services, self.jobs)
+        self.images = ImageCalls(app, asker, services, self.jobs)
+        self.logs = LogCalls(asker, services)
+        self._app = app
+        self._asker = asker
+
+    def catch_signals(self) -> None:
+        """End in order when asked to, and at once when the terminal is lost.
+
+        Called once the loop runs, and only where there is a terminal.
+        """
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self._app.post_message, messages.AskedToEnd())
+        loop.add_signal_handler(signal.SIGHUP, self._hang_up)
+
+    def _hang_up(self) -> None:
+        """Let jobs clear up, then end without a word to a terminal that is gone.
+
+        Textual's own end can wait for ever there: its thread that writes may never write again.
+        """
+
+        def end() -> None:
+            log.info("the terminal is gone")
+            self.stop()
+            os._exit(128 + signal.SIGHUP)
+
+        threading.Thread(target=end, name="hang-up").start()
+
+    def stop(self) -> None:
+        """Cancel the jobs and give them a moment to clear up; answers go nowhere from here on."""
+        self._asker.stop()
+        self.jobs.stop()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether every question has been answered."""
+        return self._asker.is_idle

@@ -1,0 +1,114 @@
+"""What screens wish of the app: another screen, a dialog, the terminal, the clipboard."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from textual import on
+from textual.app import App, SuspendNotSupported
+
+from wimtui import messages
+from wimtui.bridge import Bridge
+from wimtui.screens.archive import ArchiveScreen
+from wimtui.screens.browse import BrowseScreen
+from wimtui.screens.jobs import JobsDialog
+from wimtui.screens.mount import MountDialog
+from wimtui.screens.unmount import UnmountDialog
+from wimtui.widgets.cells import plain
+
+if TYPE_CHECKING:
+    from wimtui.service.frontend import Services
+    from wimtui.service.mounts import MountSummary
+    from wimtui.settings import Settings
+
+
+class WishingApp(App[None]):
+    """An app that fulfils what screens post.
+
+    Attributes:
+        bridge: The way to the services.
+        mounts: All mounts of this machine, as listed last.
+        settings: What the user set.
+        readonly: Whether no change is allowed.
+        last_wim: Path of the WIM shown last.
+    """
+
+    def __init__(self, services: Services, user_settings: Settings, *, readonly: bool) -> None:
+        super().__init__()
+        self.readonly = readonly
+        self.mounts: tuple[MountSummary, ...] = ()
+        self.settings = user_settings
+        self.bridge = Bridge(self, services)
+        self.last_wim = ""
+
+    def complain(self, title: str, cause: str, hint: str = "") -> None:
+        """Show an error."""
+        text = plain(cause) + (f"\n→ {plain(hint)}" if hint else "")
+        self.notify(text, title=plain(title), severity="error", timeout=10, markup=False)
+
+    def say(self, text: str, title: str = "") -> None:
+        """Show a result."""
+        self.notify(plain(text), title=plain(title), markup=False)
+
+    @on(messages.ShowArchive)
+    def show_archive(self, message: messages.ShowArchive) -> None:
+        """Show a WIM."""
+        self.last_wim = message.path
+        self.push_screen(ArchiveScreen(self.bridge, message.path, readonly=self.readonly))
+
+    @on(messages.MountImage)
+    def mount_image(self, message: messages.MountImage) -> None:
+        """Open the mount dialog."""
+        self.push_screen(
+            MountDialog(
+                self.bridge, message.path, message.image_index, message.references, self.settings
+            )
+        )
+
+    @on(messages.EndMount)
+    def end_mount(self, message: messages.EndMount) -> None:
+        """Unmount; only a mount in use needs to be talked about."""
+        self.bridge.mounts.unmount(self, message.mount)
+
+    @on(messages.UnmountRefused)
+    def mount_in_use(self, message: messages.UnmountRefused) -> None:
+        """Talk about a mount that cannot end."""
+        for mount in self.mounts:
+            if mount.mount_point == message.target:
+                dialog = UnmountDialog(self.bridge, mount, message.cause, message.holders)
+                self.push_screen(dialog)
+                return
+
+    @on(messages.ShowImage)
+    def show_image(self, message: messages.ShowImage) -> None:
+        """Browse an image."""
+        self.push_screen(
+            BrowseScreen(
+                self.bridge, message.path, message.image_index, message.references,
+                readonly=self.readonly,
+            )
+        )  # fmt: skip
+
+    @on(messages.ShowJobs)
+    def show_jobs(self) -> None:
+        """Show the jobs."""
+        if not isinstance(self.screen, JobsDialog):
+            self.push_screen(JobsDialog(self.bridge))
+
+    @on(messages.CopyText)
+    def copy_text(self, message: messages.CopyText) -> None:
+        """Put a text on the clipboard."""
+        self.copy_to_clipboard(message.text)
+        self.say(message.text, f"Copied the {message.what}")
+
+    @on(messages.OpenShell)
+    def open_shell(self, message: messages.OpenShell) -> None:
+        """Give the terminal to a shell."""
+        try:
+            with self.suspend():
+                self.bridge.services.run_shell(message.folder)
+        except SuspendNotSupported:
+            self.complain("Cannot open a shell", "this terminal cannot be given away")
+        except OSError as error:
+            self.complain("Cannot open a shell", f"{message.folder}: {error.strerror}")
+        self.bridge.mounts.poll(self)
