@@ -254,6 +254,16 @@ class OpenShell(Message):
 
 
 @dataclass
+class OpenFile(Message):
+    """A screen wants a file in the user's pager or editor."""
+
+    path: str
+    editor: bool = False
+    is_temporary: bool = False
+    """Made by ``temporary_copy``: to be removed once the program has ended."""
+
+
+@dataclass
 class CopyText(Message):
     """A screen wants something on the clipboard."""
 

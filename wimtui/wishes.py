@@ -112,3 +112,19 @@ class WishingApp(App[None]):
         except OSError as error:
             self.complain("Cannot open a shell", f"{message.folder}: {error.strerror}")
         self.bridge.mounts.poll(self)
+
+    @on(messages.OpenFile)
+    def open_file(self, message: messages.OpenFile) -> None:
+        """Give the terminal to a pager or editor."""
+        services = self.bridge.services
+        try:
+            with self.suspend():
+                services.open_file(message.path, editor=message.editor)
+        except SuspendNotSupported:
+            self.complain("Cannot open the file", "this terminal cannot be given away")
+        except OSError as error:
+            where = f"{error.filename}: " if error.filename else ""
+            self.complain("Cannot open the file", f"{where}{error.strerror or error}")
+        finally:
+            if message.is_temporary:
+                services.remove_temporary_copy(message.path)

@@ -37,6 +37,14 @@ class Services:
         """Run a shell until it ends. Raises OSError."""
         return shell.run_shell(folder)
 
+    def open_file(self, path: str, *, editor: bool) -> int:
+        """Show a file in the user's pager or editor until that ends. Raises OSError."""
+        return shell.open_in_editor(path) if editor else shell.open_in_pager(path)
+
+    def remove_temporary_copy(self, path: str) -> None:
+        """Remove what was made to be looked at."""
+        shell.remove_temporary_copy(path)
+
     def list_mounts(self) -> tuple[mounts.MountSummary, ...]:
         """Return all mounts. Raises ControlError, OSError."""
         return tuple(mounts.list_mounts())
