@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 STAGING_COMMANDS = (
     *("mountrw", "remount", "status", "diff", "restore", "commit", "watch", "holders"),
-    "cleanup",
+    *("cleanup", "switch"),
 )
 
 _TARGET = "where it is or was mounted, or a staging folder"
@@ -36,6 +36,7 @@ def add_staging_commands(
     _add_watch(add)
     _add_holders(add)
     _add_cleanup(add)
+    _add_switch(add)
 
 
 def add_read_write_options(parser: argparse.ArgumentParser) -> None:
@@ -129,6 +130,20 @@ def _add_cleanup(add: Add) -> None:
         metavar="STAGING",
         help="staging folders to drop with the changes in them, never one in use",
     )
+    _json(parser)
+
+
+def _add_switch(add: Add) -> None:
+    parser = add("switch", "mount another image, or the other way, at the same place")
+    parser.add_argument("target", metavar="DIR", help="where it is mounted, or a mount id")
+    mode = parser.add_mutually_exclusive_group()
+    mode.add_argument(
+        "--rw", dest="read_write", action="store_true", default=None, help="make it writable"
+    )
+    mode.add_argument(
+        "--ro", dest="read_write", action="store_false", help="make it read-only, if it is clean"
+    )
+    parser.add_argument("--image", metavar="IMAGE", help="1-based index or name of another image")
     _json(parser)
 
 

@@ -56,6 +56,8 @@ class MountSummary:
     changes: int | None = None
     """What is staged of a mount that ended; None for living ones, and where nobody counted."""
     staged_nbytes: int | None = None
+    references: tuple[str, ...] = ()
+    """Globs of further files that the image needs."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the fields as JSON values."""
@@ -127,7 +129,13 @@ def _loose_summary(staged: stagings.StagedMount) -> MountSummary:
         staging_path=staged.staging,
         changes=note.changes,
         staged_nbytes=note.staged_nbytes,
+        references=_references(note.request),
     )
+
+
+def _references(request: Mapping[str, Any]) -> tuple[str, ...]:
+    found = request.get("references")
+    return tuple(map(str, found)) if isinstance(found, list | tuple) else ()
 
 
 def _summary(record: MountRecord) -> MountSummary:
@@ -149,6 +157,7 @@ def _summary(record: MountRecord) -> MountSummary:
         staging_path=entry.staging_path,
         changes=None if note is None else note.changes,
         staged_nbytes=None if note is None else note.staged_nbytes,
+        references=_references(entry.options),
     )
 
 
