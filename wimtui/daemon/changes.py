@@ -14,6 +14,7 @@ from wimtui.engine.errors import UsageError
 from wimtui.engine.fuse.invalidate import KernelCache
 from wimtui.engine.staging.changes import ChangeTotals, count_changes, list_changes
 from wimtui.engine.staging.diff import diff_changes
+from wimtui.engine.staging.inspection import compare_path, read_piece
 from wimtui.engine.staging.reports import change_report
 from wimtui.engine.staging.restore import restore
 
@@ -36,6 +37,10 @@ _REST_FACTOR: Final = 10
 """Counting changes takes at most a tenth of the time, however many there are."""
 
 
+MAX_READ_NBYTES: Final = 8 << 20
+"""The most that one reply gives out of a file."""
+
+
 class StagedChanges:
     """The changes of one mount; asked from the trio thread, answered from others.
 
@@ -44,7 +49,7 @@ class StagedChanges:
         committer: What saves it.
     """
 
-    REQUESTS: ClassVar = frozenset({"changes", "diff", "restore"})
+    REQUESTS: ClassVar = frozenset({"changes", "compare", "diff", "read", "restore", "streams"})
 
     def __init__(self, staging: Staging, operations: WriteOperations, committer: Committer) -> None:
         self.staging = staging
@@ -54,6 +59,7 @@ class StagedChanges:
         self._totals = ChangeTotals(0, 0)
         self._counted_at = -1
         self._next_count_s = 0.0
+        self._recounts = 0
 
     async def is_dirty(self) -> bool:
         """Whether anything is staged, as of now."""
@@ -61,8 +67,7 @@ class StagedChanges:
 
     async def totals(self) -> ChangeTotals:
         """Return how much is staged; of a moment ago where counting takes long."""
-        requests = self._operations.activity.requests
-        changing = sum(count for name, count in requests.items() if name not in _LOOKING)
+        changing = self._changing()
         if changing != self._counted_at and time.monotonic() >= self._next_count_s:
             began = time.monotonic()
             overlay = self.staging.overlay
@@ -76,6 +81,16 @@ class StagedChanges:
         """Have the next ``totals`` count again: something else than a request has changed them."""
         self._counted_at = -1
         self._next_count_s = 0.0
+        self._recounts += 1
+
+    def _changing(self) -> int:
+        requests = self._operations.activity.requests
+        return sum(count for name, count in requests.items() if name not in _LOOKING)
+
+    @property
+    def revision(self) -> str:
+        """What is another whenever something may have changed."""
+        return f"{self._changing()}.{len(self._operations.copy_ups)}.{self._recounts}"
 
     async def answer(self, name: str, data: Data, bulk: BulkFolder) -> Reply:
         """Answer a request; lists of any length are in the reply's bulk file.
@@ -90,9 +105,43 @@ class StagedChanges:
         if name == "diff":
             text = await trio.to_thread.run_sync(lambda: b"".join(diff_changes(overlay, path)))
             return OkReply(bulk_path=bulk.store(text))
+        if name == "compare":
+            found = await trio.to_thread.run_sync(compare_path, overlay, path)
+            return OkReply(bulk_path=bulk.store(json.dumps(found.as_json()).encode("ascii")))
+        if name == "streams":
+            piece = await trio.to_thread.run_sync(read_piece, overlay, path, b"", 0, 0)
+            return OkReply(bulk_path=bulk.store(json.dumps(piece.named_streams).encode("ascii")))
+        if name == "read":
+            return await self._read(path, data, bulk)
+        revision = self.revision
+        if data.get("known") == revision:
+            return OkReply(data={"revision": revision})
         changes = await trio.to_thread.run_sync(list_changes, overlay)
         listed = json.dumps([change_report(change) for change in changes]).encode("ascii")
-        return OkReply(bulk_path=bulk.store(listed), data={"count": len(changes)})
+        return OkReply(
+            bulk_path=bulk.store(listed), data={"count": len(changes), "revision": revision}
+        )
+
+    async def _read(self, path: bytes, data: Data, bulk: BulkFolder) -> Reply:
+        """Give out bytes of one stream, and in the reply what there is to know of its file."""
+        stream = os.fsencode(str(data.get("stream", "")))
+        offset, count = int(data.get("offset") or 0), int(data.get("count") or 0)
+        if offset < 0 or not 0 <= count <= MAX_READ_NBYTES:
+            raise UsageError(f"{count} bytes cannot be read at offset {offset}")
+        before = bool(data.get("before"))
+        overlay = self.staging.overlay
+        piece = await trio.to_thread.run_sync(
+            lambda: read_piece(overlay, path, stream, offset, count, before=before)
+        )
+        return OkReply(
+            bulk_path=bulk.store(piece.data) if piece.data else "",
+            data={
+                "size": piece.size,
+                "mode": piece.mode,
+                "mtime_ns": piece.mtime_ns,
+                "named_streams": len(piece.named_streams),
+            },
+        )
 
     async def _restore(self, path: bytes) -> Reply:
         """Undo changes, and have the kernel look again."""

@@ -104,7 +104,7 @@ def _compare(
         if texts[0] is not None and texts[1] is not None:
             yield from _text_diff((texts[0], texts[1]), labels)
             return
-    offset = _first_difference(before, after, min(sizes))
+    offset = first_difference(before, after, min(sizes))
     if offset is None and sizes[0] == sizes[1] and before and after:
         return
     where = min(sizes) if offset is None else offset
@@ -150,7 +150,7 @@ def _text_diff(texts: tuple[str, str], labels: tuple[bytes, bytes]) -> Iterator[
         yield b"%s and %s differ in their encoding only\n" % labels
 
 
-def _first_difference(before: StreamSide | None, after: StreamSide | None, size: int) -> int | None:
+def first_difference(before: StreamSide | None, after: StreamSide | None, size: int) -> int | None:
     """Return where the first ``size`` bytes differ, or None if they do not."""
     if before is None or after is None:
         return None
