@@ -38,8 +38,13 @@ class Live:
 
     def daemons(self) -> list[int]:
         """Processes that were started with this runtime folder to serve a mount."""
+        return [pid for pid in self.processes() if b"wimtui.daemon" in _read(pid, "cmdline")]
+
+    def processes(self) -> list[int]:
+        """All that have this runtime folder: also a daemon that still is a copy of its starter."""
         setting = b"WIMTUI_RUNTIME_DIR=" + os.fsencode(self.runtime)
-        return [pid for pid in map(_pid, Path("/proc").iterdir()) if pid and _is(pid, setting)]
+        running = (int(one.name) for one in Path("/proc").iterdir() if one.name.isdecimal())
+        return [pid for pid in running if setting in _read(pid, "environ").split(b"\0")]
 
     def entries(self) -> list[Path]:
         """Registry files."""
@@ -70,18 +75,12 @@ class Live:
         assert list((self.runtime / "clients").glob("*")) == []
 
 
-def _pid(process: Path) -> int | None:
-    return int(process.name) if process.name.isdecimal() else None
-
-
-def _is(pid: int, setting: bytes) -> bool:
+def _read(pid: int, name: str) -> bytes:
+    """What /proc tells of a process; nothing of one that is gone."""
     try:
-        command = Path(f"/proc/{pid}/cmdline").read_bytes()
-        return b"wimtui.daemon" in command and setting in (
-            Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-        )
+        return Path(f"/proc/{pid}/{name}").read_bytes()
     except OSError:
-        return False
+        return b""
 
 
 def mount_points() -> list[str]:

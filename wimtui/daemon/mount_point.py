@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from wimtui.control.mountinfo import MountTable
 from wimtui.engine.errors import WimError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 
@@ -19,8 +21,11 @@ class MountPointError(WimError):
     code = 107
 
 
-def check_mount_point(path: Path, *, may_hide_files: bool, own: Iterable[Path]) -> None:
-    """Refuse what would hide something or cannot work.
+@contextmanager
+def reserved(path: Path, *, may_hide_files: bool, own: Iterable[Path]) -> Iterator[None]:
+    """Check a mount point and keep it, until a mount stands, from whoever mounts there as well.
+
+    The lock is on the folder below the mount, which nobody can open any more once there is one.
 
     Args:
         path: The mount point.
@@ -28,8 +33,33 @@ def check_mount_point(path: Path, *, may_hide_files: bool, own: Iterable[Path]) 
         own: What the daemon itself works with, and would have to ask itself for.
 
     Raises:
-        MountPointError: Missing, no directory, not empty, or a mount point already.
+        MountPointError: It cannot be used, or another mount is being made there.
     """
+    _check(path, may_hide_files=may_hide_files, own=own)
+    try:
+        folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError:
+        # One that may not be read may still be mounted on; a dead mount may be covered.
+        yield
+        return
+    try:
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise MountPointError(
+                "another mount is being made there",
+                path=path,
+                hint="wimtui mounts shows what it is",
+            ) from None
+        if not may_hide_files:
+            _check_free(path)
+        yield
+    finally:
+        os.close(folder)
+
+
+def _check(path: Path, *, may_hide_files: bool, own: Iterable[Path]) -> None:
+    """Refuse what would hide something or cannot work."""
     for inside in own:
         if inside.resolve().is_relative_to(path):
             raise MountPointError(

@@ -17,7 +17,7 @@ from wimtui.control.protocol import DaemonState
 from wimtui.control.registry_entry import RegistryEntry, RegistryFile
 from wimtui.control.transport import ReceiveQueue
 from wimtui.daemon.life import END_SIGNALS, MountLife
-from wimtui.daemon.mount_point import check_mount_point
+from wimtui.daemon.mount_point import reserved
 from wimtui.daemon.mounted_image import MountedImage
 from wimtui.engine.errors import UsageError
 from wimtui.engine.fuse.operations import WimOperations
@@ -49,8 +49,9 @@ async def serve_mount(startup: Startup, request: MountRequest, log_path: Path | 
     nonempty, fuse_options = _fuse_options(request)
     mount_point = Path(request.mount_point)
     own = [paths.runtime_dir(), *([] if log_path is None else [log_path])]
-    check_mount_point(mount_point, may_hide_files=nonempty, own=own)
     with ExitStack() as undo:
+        place = undo.enter_context(ExitStack())
+        place.enter_context(reserved(mount_point, may_hide_files=nonempty, own=own))
         staging = None
         if request.read_write:
             from wimtui.daemon.staging import Staging, take_lock
@@ -71,6 +72,7 @@ async def serve_mount(startup: Startup, request: MountRequest, log_path: Path | 
         # From before there is a mount: a signal that came in between would leave it dead.
         signals = undo.enter_context(trio.open_signal_receiver(*END_SIGNALS, signal.SIGHUP))
         session.open()
+        place.close()
         life = MountLife(request, image, changes, session, registry, queue, bulk)
         await life.run(startup, log_path, signals)
 
