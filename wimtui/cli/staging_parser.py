@@ -127,8 +127,9 @@ def _add_cleanup(add: Add) -> None:
     parser.add_argument(
         "stagings",
         nargs="*",
-        metavar="STAGING",
-        help="staging folders to drop with the changes in them, never one in use",
+        metavar="STAGING|WIM",
+        help="staging folders to drop with the changes in them, never one in use; or WIMs in "
+        "which a killed write left bytes",
     )
     _json(parser)
 

@@ -296,17 +296,23 @@ class CleanUp:
     """Staging folders that were named."""
     left: tuple[str, ...]
     """Staging folders with changes that nobody named."""
+    trimmed: tuple[tuple[str, int], ...] = ()
+    """WIMs that were named, and how many bytes of a killed write were cut from each."""
 
 
 def clean_up(named: Sequence[str] = ()) -> CleanUp:
-    """Remove dead mounts, and the staging folders named. Living mounts are not touched.
+    """Remove dead mounts, the staging folders named, and what killed writes left in WIMs named.
+
+    Living mounts are not touched.
 
     Raises:
         UsageError: A folder that was named is in use.
         NotAMountError: One that was named is no staging folder.
         ControlError: The kernel does not let go of a mount.
+        WimError: A WIM that was named cannot be written.
     """
-    chosen = [stagings.find_staged(folder) for folder in named]
+    wims = [path for path in named if Path(path).is_file()]
+    chosen = [stagings.find_staged(folder) for folder in named if folder not in wims]
     for staged in chosen:
         stagings.require_unused(staged)
     unmounted: list[str] = []
@@ -321,4 +327,11 @@ def clean_up(named: Sequence[str] = ()) -> CleanUp:
         stagings.discard(stagings.find_staged(staged.staging))
         removed.append(staged.staging)
     left = [one.staging_path for one in list_mounts() if one.staging_path and not one.alive]
-    return CleanUp(tuple(unmounted), tuple(removed), tuple(left))
+    return CleanUp(tuple(unmounted), tuple(removed), tuple(left), tuple(map(_trimmed, wims)))
+
+
+def _trimmed(path: str) -> tuple[str, int]:
+    # Only this needs the engine, which takes longer to load than all that most commands do.
+    from wimtui.engine.commit.trim import trim
+
+    return path, trim(path)

@@ -52,9 +52,7 @@ def switch(
     """
     record = stagings.find_staged(target).record
     if record is None or not record.alive:
-        raise UsageError(
-            "it is not mounted", path=target, hint="wimtui remount mounts it again"
-        )
+        raise UsageError("it is not mounted", path=target, hint="wimtui remount mounts it again")
     before = _request_of(record)
     after = _checked(record, before, read_write=read_write, image=image)
     _refuse_dirty(record)

@@ -21,6 +21,8 @@ def run(arguments: Namespace) -> int:
         output.line(f"unmounted {diagnostics.shown(point)}")
     for folder in done.removed:
         output.line(f"removed {diagnostics.shown(folder)}")
+    for path, nbytes in done.trimmed:
+        output.line(f"{diagnostics.shown(path)}: cut {nbytes} bytes of a write that was killed")
     for folder in done.left:
         diagnostics.say(f"{folder}: uncommitted changes stay; name the folder to drop them")
     return 0
