@@ -21,7 +21,7 @@ from wimtui.control.errors import (
     RemoteError,
 )
 from wimtui.control.processes import ProcessWatch
-from wimtui.control.protocol import EndedEvent, ErrorReply, Event, Reply
+from wimtui.control.protocol import Cancel, EndedEvent, ErrorReply, Event, Reply
 from wimtui.control.registry_entry import bulk_folder
 from wimtui.control.transport import SendQueue, is_daemon_queue_name
 from wimtui.control.wire import Envelope, decode, encode
@@ -39,6 +39,7 @@ REPLY_S = 10.0
 """Seconds a daemon has for a reply; it replies before it begins anything long."""
 
 _LOCK_CHECK_S = 0.25
+_CANCEL_CHECK_S = 0.1
 
 
 class DaemonClient:
@@ -120,10 +121,20 @@ class DaemonClient:
             if isinstance(envelope.message, Event):
                 yield envelope.message
 
-    def run(self, message: Request, on_event: Callable[[Event], None] | None = None) -> EndedEvent:
+    def run(
+        self,
+        message: Request,
+        on_event: Callable[[Event], None] | None = None,
+        is_cancelled: Callable[[], bool] | None = None,
+    ) -> EndedEvent:
         """Ask for a commit or an unmount and wait, without limit, until it is over.
 
         The wait ends when the daemon does; a KeyboardInterrupt leaves the operation running.
+
+        Args:
+            message: The request.
+            on_event: Called with the events that come meanwhile.
+            is_cancelled: Asked several times a second; the daemon is told to stop once it is true.
 
         Raises:
             RemoteError: The daemon refused to begin.
@@ -133,7 +144,13 @@ class DaemonClient:
         self.request(message)
         operation_id = self._request_id
         while True:
-            envelope = self._events.popleft() if self._events else self._receive(None)
+            if is_cancelled is not None and is_cancelled():
+                is_cancelled = None
+                self.request(Cancel(operation_id))
+            deadline = None if is_cancelled is None else time.monotonic() + _CANCEL_CHECK_S
+            envelope = self._events.popleft() if self._events else self._receive(deadline)
+            if envelope is None and deadline is not None and time.monotonic() >= deadline:
+                continue
             if envelope is None:
                 raise _interrupted(message)
             event = envelope.message

@@ -1,7 +1,8 @@
 """What a daemon has to tell each front end, kept until its queue takes it; nothing here blocks.
 
-Progress and log records are dropped when the queue is full, except that the latest progress is kept
-for when it is writable again. Replies, states and the ends of operations are never dropped.
+Progress and log records are dropped when the queue is full, except that the latest progress of each
+phase is kept for when it is writable again. Replies, states and the ends of operations are never
+dropped.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ MAX_BACKLOG = 256
 @dataclass(frozen=True, slots=True)
 class _Waiting:
     encoded: bytes
-    replaced_by: type[Event] | None
-    """A later event of this type makes this one pointless."""
+    replaced_by: tuple[type[Event], str] | None
+    """A later event of this type, and of this phase, makes this one pointless."""
 
 
 class Outbox:
@@ -82,9 +83,13 @@ class Outbox:
             return
         if isinstance(message, LogEvent):
             return
-        kind = type(message) if isinstance(message, ProgressEvent | StateEvent) else None
+        kind: tuple[type[Event], str] | None = None
+        if isinstance(message, ProgressEvent):
+            kind = (ProgressEvent, message.phase)
+        elif isinstance(message, StateEvent):
+            kind = (StateEvent, "")
         if kind is not None:
-            self._waiting = deque(one for one in self._waiting if one.replaced_by is not kind)
+            self._waiting = deque(one for one in self._waiting if one.replaced_by != kind)
         self._waiting.append(_Waiting(encoded, kind))
 
     def flush(self) -> bool:

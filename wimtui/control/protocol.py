@@ -127,7 +127,10 @@ class Unsubscribe(Request):
 
 @dataclass(frozen=True, slots=True)
 class Commit(Request):
-    """Write the changes and stay mounted. OkReply when begun, EndedEvent when over."""
+    """Write the changes and stay mounted. OkReply when begun, EndedEvent when over.
+
+    ``options`` may have the keys of docs/PROTOCOL.md.
+    """
 
     TYPE: ClassVar[str] = "commit"
     mode: CommitMode = CommitMode.APPEND
@@ -250,6 +253,10 @@ class ProgressEvent(Event):
     items_done: int = 0
     items_total: int = 0
     path: str = _shown("tail")
+    elapsed_ms: int = 0
+    """Since the phase began."""
+    bytes_per_s: int = 0
+    """Of this phase so far; 0 before there is anything to tell."""
 
 
 @dataclass(frozen=True, slots=True)

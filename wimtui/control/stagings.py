@@ -41,6 +41,10 @@ class StagingNote:
     changes: int | None = None
     """Number of changes when the mount ended; None while it lasts, or if it was killed."""
     staged_nbytes: int | None = None
+    image_sha1: str = ""
+    """Of the image's metadata resource, hex: by it the image is found in a WIM that has changed."""
+    wim_digest: str = ""
+    """Of the state of the WIM that ``image_sha1`` belongs to."""
 
     @property
     def mount_point(self) -> str:

@@ -58,6 +58,7 @@ def unmount(
     *,
     end_s: float = 30.0,
     on_event: Callable[[Event], None] | None = None,
+    is_cancelled: Callable[[], bool] | None = None,
 ) -> UnmountResult:
     """End a mount, and return when its mount point is free and its daemon is gone.
 
@@ -69,9 +70,11 @@ def unmount(
         request: What is to become of its changes.
         end_s: Seconds that the mount and the daemon have to go once they should.
         on_event: Called with the daemon's events.
+        is_cancelled: Asked now and then; true stops a commit, and the mount stays.
 
     Raises:
-        RemoteError: The daemon refused, or failed; the code is the daemon's, 79 for a busy mount.
+        RemoteError: The daemon refused, was stopped, or failed; the code is its own, 79 for a busy
+            mount.
         MountBusyError: Files are open.
         NotAMountError: Nothing of wimtui is mounted there.
         ControlTimeoutError: It did not end in time.
@@ -86,15 +89,19 @@ def unmount(
         clear_dead(record, lazy=request.lazy or bool(record.entry.mount_id))
         wait_until_gone(record, time.monotonic() + end_s)
         return UnmountResult(by_daemon=False)
+    ended: EndedEvent | None = None
     try:
-        ended = _ask_daemon(record, request, on_event)
+        with DaemonClient(record) as client:
+            ended = client.run(request, on_event, is_cancelled)
     except DaemonGoneError:
         # Nothing is to be saved, or it is to stay staged, as daemons do when the kernel unmounts.
         if record.entry.mode != "ro" and request.disposition is not Disposition.KEEP:
             raise
         if _mount_points_left(record):
             unmount_kernel(point, lazy=request.lazy)
-        ended = None
+    if ended is not None and ended.outcome is not Outcome.DONE:
+        text = ended.text or f"unmount {ended.outcome}"
+        raise RemoteError(ended.code, text, hint=ended.hint)
     wait_until_gone(record, time.monotonic() + end_s)
     return UnmountResult(by_daemon=ended is not None, ended=ended)
 
@@ -215,16 +222,6 @@ def wait_until_gone(record: MountRecord, deadline: float) -> None:
                 watch.close()
     finally:
         watch.close()
-
-
-def _ask_daemon(
-    record: MountRecord, request: Unmount, on_event: Callable[[Event], None] | None
-) -> EndedEvent:
-    with DaemonClient(record) as client:
-        ended = client.run(request, on_event)
-    if ended.outcome is Outcome.DONE:
-        return ended
-    raise RemoteError(ended.code, ended.text or f"unmount {ended.outcome}", hint=ended.hint)
 
 
 def _is_over(watch: ProcessWatch, wait_s: float) -> bool:

@@ -3,33 +3,34 @@
 from __future__ import annotations
 
 import logging
-import time
-from typing import TYPE_CHECKING, Final
+import secrets
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import trio
 
-from wimtui.control.protocol import CommitMode, ProgressEvent
-from wimtui.engine.commit.edit import ImageProperties
-from wimtui.engine.commit.options import WriteOptions
-from wimtui.engine.commit.overlay import CommitPlan, commit_overlay
-from wimtui.engine.progress import CancelToken
+from wimtui.control.protocol import CommitMode
+from wimtui.daemon.commit_request import commit_plan
+from wimtui.daemon.telling import Teller
+from wimtui.engine.commit.overlay import commit_overlay
+from wimtui.engine.errors import WimError
+from wimtui.engine.progress import Phase, Progress
 from wimtui.engine.staging.identity import WimIdentity
 from wimtui.engine.staging.rebase import Rebase
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from wimtui.control.protocol import Commit, Unmount
+    from wimtui.control.protocol import Commit, ProgressEvent, Unmount
     from wimtui.daemon.staging import Staging
     from wimtui.engine.archive import Archive
     from wimtui.engine.commit.options import WriteResult
-    from wimtui.engine.progress import Progress
+    from wimtui.engine.commit.overlay import CommitPlan
+    from wimtui.engine.progress import CancelToken
     from wimtui.engine.staging.snapshot import Snapshot
 
 log = logging.getLogger(__name__)
-
-EVENT_INTERVAL_S: Final = 0.1
-"""How often progress is told; a writer that compresses reports thousands of times a second."""
 
 
 class Committer:
@@ -42,7 +43,8 @@ class Committer:
         self._staging = staging
         self._cancel: CancelToken | None = None
         self._done = trio.Event()
-        self._told_at = 0.0
+        self._saved: Snapshot | None = None
+        """What an unmount has saved in another file, until the mount has ended."""
 
     @property
     def is_running(self) -> bool:
@@ -59,40 +61,40 @@ class Committer:
         if self._cancel is not None:
             await self._done.wait()
 
-    async def run(self, request: Commit | Unmount) -> WriteResult:
-        """Write what is staged now into the WIM; what changes meanwhile stays staged.
+    async def run(
+        self, request: Commit | Unmount, cancel: CancelToken, *, is_last: bool = False
+    ) -> WriteResult:
+        """Write what is staged now; what changes meanwhile stays staged.
+
+        Written to another file (``save_as``) all stays staged, as nothing of it is in the WIM.
+
+        Args:
+            request: How.
+            cancel: Stops it.
+            is_last: The mount ends next; see ``complete``.
 
         Raises:
             CancelledError: It was stopped; nothing has changed.
             WimError, OSError: It failed; the WIM is as before, and so is what is staged.
         """
-        staging = self._staging
-        overlay = staging.overlay
-        self._cancel = CancelToken()
+        overlay = self._staging.overlay
+        self._cancel = cancel
         self._done = trio.Event()
-        token = trio.lowlevel.current_trio_token()
-
-        def report(progress: Progress) -> None:
-            now = time.monotonic()
-            is_last = progress.bytes_done >= progress.bytes_total > 0
-            if self.tell is not None and (is_last or now - self._told_at >= EVENT_INTERVAL_S):
-                self._told_at = now
-                token.run_sync_soon(self.tell, _event(progress))
-
-        plan = commit_plan(request, self._cancel, report)
+        report = Teller(self.tell, trio.lowlevel.current_trio_token())
+        plan = commit_plan(request, cancel, report)
         try:
+            report(Progress(Phase.SCAN))
             snapshot = await trio.to_thread.run_sync(overlay.freeze)
             try:
-                result = await trio.to_thread.run_sync(
-                    commit_overlay, staging.image.archive, overlay, snapshot, plan
-                )
-                if result.lock is not None:
-                    staging.lock.close()
-                    staging.lock = result.lock
-                if result.is_written:
-                    await self._rebase(snapshot, result)
+                scanned = len(snapshot.nodes)
+                report(Progress(Phase.SCAN, items_done=scanned, items_total=scanned))
+                cancel.check()
+                result = await self._write(plan, snapshot)
+                if is_last and plan.options.save_as is not None:
+                    self._saved = snapshot
             finally:
-                await trio.to_thread.run_sync(snapshot.release)
+                if self._saved is not snapshot:
+                    await trio.to_thread.run_sync(snapshot.release)
         finally:
             self._cancel = None
             self._done.set()
@@ -100,6 +102,70 @@ class Committer:
             log.warning("%s: %s", result.path, warning)
         log.info("%s: committed, %d blobs written", result.path, result.blobs_written)
         return result
+
+    async def _write(self, plan: CommitPlan, snapshot: Snapshot) -> WriteResult:
+        staging = self._staging
+
+        def write() -> WriteResult:
+            chosen = plan
+            if plan.options.save_as is not None and self._is_overwritten():
+                # Then each blob is decoded and hashed, for its bytes may be others now.
+                chosen = replace(plan, options=replace(plan.options, recompress=True))
+            return commit_overlay(staging.image.archive, staging.overlay, snapshot, chosen)
+
+        result = await trio.to_thread.run_sync(write)
+        if result.lock is not None:
+            staging.lock.close()
+            staging.lock = result.lock
+        if result.is_written and plan.options.save_as is None:
+            await self._rebase(snapshot, result)
+        return result
+
+    def _is_overwritten(self) -> bool:
+        """Whether the very file that is mounted from has other tables than when it was opened."""
+        try:
+            now = WimIdentity.of(self._staging.image.archive)
+        except (WimError, OSError):
+            return True
+        return not self._staging.overlay.store.facts.identity.is_same(now)
+
+    async def complete(self, request: Unmount, cancel: CancelToken) -> WriteResult | None:
+        """Commit what was written between the commit of an unmount and the end of the mount.
+
+        Returns:
+            None where that was nothing.
+
+        Raises:
+            WimError, OSError: It failed; all is staged still.
+        """
+        staging = self._staging
+        if "save_as" not in request.options:
+            if not await trio.to_thread.run_sync(lambda: staging.is_dirty):
+                return None
+            plain = replace(request, mode=CommitMode.APPEND, new_image=False, options={})
+            return await self.run(plain, cancel)
+        if self._saved is not None and not self._differs(self._saved):
+            return None
+        await self.forget()
+        saved = str(request.options["save_as"])
+        beside = f"{saved}.{secrets.token_hex(5)}"
+        options = {**request.options, "save_as": beside}
+        result = await self.run(replace(request, options=options), cancel)
+        await trio.to_thread.run_sync(Path(beside).replace, saved)
+        return replace(result, path=saved)
+
+    async def forget(self) -> None:
+        """The mount goes on after all: let what was saved in another file change again."""
+        if self._saved is not None:
+            saved, self._saved = self._saved, None
+            await trio.to_thread.run_sync(saved.release)
+
+    def _differs(self, saved: Snapshot) -> bool:
+        """Whether anything was changed since a snapshot that has not been released."""
+        layer = self._staging.overlay.layer
+        with layer.lock:
+            entries = {number: delta.entries for number, delta in layer.directories.items()}
+            return entries != saved.directories or layer.nodes != saved.nodes
 
     async def _rebase(self, snapshot: Snapshot, result: WriteResult) -> None:
         staging = self._staging
@@ -119,40 +185,6 @@ class Committer:
             staging.overlay.store.put_settings({"image": index})
         rebase.apply(identity)
         staging.image.move_to(archive, index)
-
-
-def _event(progress: Progress) -> ProgressEvent:
-    return ProgressEvent(
-        operation="commit",
-        phase=progress.phase.value,
-        bytes_done=progress.bytes_done,
-        bytes_total=progress.bytes_total,
-        items_done=progress.items_done,
-        items_total=progress.items_total,
-        path=progress.path,
-    )
-
-
-def commit_plan(
-    request: Commit | Unmount, cancel: CancelToken, report: Callable[[Progress], None]
-) -> CommitPlan:
-    """Return what a request asks for."""
-    options = WriteOptions(
-        rebuild=request.mode is CommitMode.REBUILD,
-        recompress=bool(request.options.get("recompress")),
-        solid=bool(request.options.get("solid")),
-        integrity=True if request.check else None,
-        progress=report,
-        cancel=cancel,
-    )
-    if not request.new_image:
-        return CommitPlan(options)
-    properties = ImageProperties(
-        name=request.image_name or None,
-        description=request.image_description or None,
-        boot=True if request.options.get("boot") else None,
-    )
-    return CommitPlan(options, properties)
 
 
 def result_data(result: WriteResult) -> dict[str, int | bool]:

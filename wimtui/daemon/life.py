@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import trio
@@ -16,7 +16,6 @@ from wimtui.control.mountinfo import MountTable
 from wimtui.control.protocol import (
     Cancel,
     Commit,
-    CommitMode,
     DaemonState,
     Disposition,
     EndedEvent,
@@ -36,6 +35,7 @@ from wimtui.control.unmount import busy_error, unmount_kernel
 from wimtui.daemon.server import RequestServer
 from wimtui.engine.errors import CancelledError, UsageError, WimError
 from wimtui.engine.fuse.session import SessionEnd
+from wimtui.engine.progress import CancelToken
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -59,6 +59,9 @@ END_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 LAST_WORDS_S = 5.0
 """How long a daemon that ends waits for front ends to take its last messages."""
 
+_RELEASE_S = 1.0
+"""How long the kernel may take to tell us of a file that was closed."""
+
 
 @dataclass(frozen=True, slots=True)
 class Operation:
@@ -68,6 +71,12 @@ class Operation:
     """``commit`` or ``unmount``."""
     requester: str
     request_id: int
+    cancel: CancelToken = field(default_factory=CancelToken)
+
+    def is_meant(self, request: Cancel, requester: str) -> bool:
+        """Whether a front end wants this to stop."""
+        mine = (self.request_id, self.requester)
+        return not request.operation_id or (request.operation_id, requester) == mine
 
 
 class MountLife:
@@ -155,16 +164,16 @@ class MountLife:
             committer.cancel()
         await committer.wait()
         problem: Exception | None = None
+        discards = request is not None and request.disposition is Disposition.DISCARD
         if request is not None and request.disposition is Disposition.COMMIT:
             try:
-                if await self._changes.is_dirty():
-                    # Written to between the commit and the unmount.
-                    again = replace(request, mode=CommitMode.APPEND, new_image=False)
-                    self._result = await committer.run(again)
+                again = await committer.complete(request, CancelToken())
+                self._result = self._result if again is None else again
+                # What was saved elsewhere is staged still.
+                discards = "save_as" in request.options
             except (WimError, OSError) as error:
                 log.error("%s", error)
                 problem = error
-        discards = request is not None and request.disposition is Disposition.DISCARD
         await trio.to_thread.run_sync(lambda: staging.end(discard=discards))
         if staging.is_left:
             # The kernel gives device and mount id out again, to mounts that are not ours.
@@ -176,8 +185,10 @@ class MountLife:
         if problem is not None:
             ended = _failure("unmount", problem)
         else:
-            data = {} if self._result is None else _result_data(self._result)
-            ended = EndedEvent(operation="unmount", outcome=Outcome.DONE, data=data)
+            ended = EndedEvent(operation="unmount", outcome=Outcome.DONE)
+            if self._result is not None:
+                text = "; ".join(self._result.warnings)
+                ended = replace(ended, text=text, data=_result_data(self._result))
         self._tell_all(ended)
         await self._server.drain(LAST_WORDS_S)
 
@@ -190,8 +201,9 @@ class MountLife:
             case Commit():
                 return self._begin_commit(request, server)
             case Cancel():
-                if self._changes is not None:
-                    self._changes.committer.cancel()
+                running = self._operation
+                if running is not None and running.is_meant(request, server.requester):
+                    running.cancel.cancel()
                 return OkReply()
             case Extension(name=name, data=data):
                 if self._changes is not None and name in self._changes.REQUESTS:
@@ -237,7 +249,7 @@ class MountLife:
             return self._busy()
         assert self._nursery is not None
         self._operation = Operation("commit", server.requester, server.request_id)
-        self._nursery.start_soon(self._commit, request, self._changes)
+        self._nursery.start_soon(self._commit, request, self._changes, self._operation.cancel)
         return OkReply()
 
     def _busy(self) -> ErrorReply:
@@ -245,9 +257,9 @@ class MountLife:
         text = f"{self._operation.name} is under way already"
         return ErrorReply(code=79, text=text, name="busy")
 
-    async def _commit(self, request: Commit, changes: StagedChanges) -> None:
+    async def _commit(self, request: Commit, changes: StagedChanges, cancel: CancelToken) -> None:
         try:
-            result = await self._save(request, changes)
+            result = await self._save(request, changes, cancel)
         except (WimError, ControlError, OSError) as error:
             log.error("commit: %s", error)
             ended = _failure("commit", error)
@@ -258,12 +270,15 @@ class MountLife:
         self._tell_all(ended)
         self._operation = None
 
-    async def _save(self, request: Commit | Unmount, changes: StagedChanges) -> WriteResult:
+    async def _save(
+        self, request: Commit | Unmount, changes: StagedChanges, cancel: CancelToken
+    ) -> WriteResult:
         """Commit what is staged; the mount shows the WIM's new state from then on."""
         self._set_state(DaemonState.COMMITTING)
-        result = await changes.committer.run(request)
+        is_last = isinstance(request, Unmount)
+        result = await changes.committer.run(request, cancel, is_last=is_last)
         changes.recount()
-        if result.is_written:
+        if result.is_written and "save_as" not in request.options:
             changes.staging.note_image()
             self._registry.update(image_index=self._image.index, image_name=self._image.name)
         return result
@@ -280,17 +295,18 @@ class MountLife:
         assert self._nursery is not None
         self._operation = operation
         self._unmount_request = request
-        self._nursery.start_soon(self._unmount, request)
+        self._nursery.start_soon(self._unmount, request, operation.cancel)
         return OkReply()
 
-    async def _unmount(self, request: Unmount) -> None:
+    async def _unmount(self, request: Unmount, cancel: CancelToken) -> None:
         """Have the kernel unmount, so that it is the kernel that says whether files are open."""
         where = self._mount_point_now()
+        changes = self._changes
         try:
-            if self._changes is not None and request.disposition is Disposition.COMMIT:
+            if changes is not None and request.disposition is Disposition.COMMIT:
                 if not request.lazy:
-                    await trio.to_thread.run_sync(_refuse_if_held, where)
-                self._result = await self._save(request, self._changes)
+                    await self._refuse_if_held(where)
+                self._result = await self._save(request, changes, cancel)
             self._set_state(DaemonState.UNMOUNTING)
             await trio.to_thread.run_sync(lambda: unmount_kernel(where, lazy=request.lazy))
             if request.lazy:
@@ -299,10 +315,30 @@ class MountLife:
         except NotAMountError:
             self._session.terminate()
         except (ControlError, WimError, OSError) as error:
+            if changes is not None:
+                await changes.committer.forget()
+            ended = _failure("unmount", error)
+            if self._result is not None and self._result.is_written:
+                ended = replace(ended, text=f"{ended.text}; what was staged has been saved")
             self._unmount_request = self._result = None
             self._set_state(DaemonState.OK)
-            self._tell_all(_failure("unmount", error))
+            self._tell_all(ended)
             self._operation = None
+
+    async def _refuse_if_held(self, where: str) -> None:
+        """Raise MountBusyError where somebody uses a mount that is about to be committed and go.
+
+        What other users hold open only the kernel knows, and we: it may tell us of what was closed
+        a moment later than it tells whoever closed it.
+        """
+        files = self._session.operations.files
+        holders = await trio.to_thread.run_sync(find_holders, where)
+        with trio.move_on_after(_RELEASE_S):
+            while len(files) and not holders:
+                await trio.sleep(_RELEASE_S / 20)
+                holders = await trio.to_thread.run_sync(find_holders, where)
+        if holders or len(files):
+            raise await trio.to_thread.run_sync(busy_error, where)
 
     def _mount_point_now(self) -> str:
         """Return where the mount is: a folder above it may have been renamed."""
@@ -331,12 +367,6 @@ class MountLife:
     def _set_state(self, state: DaemonState) -> None:
         self._note(state=state)
         self._server.broadcast(StateEvent(state=state))
-
-
-def _refuse_if_held(mount_point: str) -> None:
-    """Raise MountBusyError where somebody uses a mount that is about to be committed and go."""
-    if find_holders(mount_point):
-        raise busy_error(mount_point)
 
 
 def _result_data(result: WriteResult) -> dict[str, int | bool]:

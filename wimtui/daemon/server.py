@@ -13,15 +13,18 @@ from wimtui import __version__, logs
 from wimtui.control.errors import ControlError, MessageError, ProtocolVersionError
 from wimtui.control.outbox import Outbox, Outboxes
 from wimtui.control.protocol import (
+    EndedEvent,
     ErrorReply,
     Event,
     Extension,
     Hello,
     LogLevel,
     OkReply,
+    ProgressEvent,
     Reply,
     Request,
     Scalar,
+    StateEvent,
     Subscribe,
     Unsubscribe,
 )
@@ -73,6 +76,8 @@ class RequestServer:
         self._bulk = bulk
         self._mount_id = mount_id
         self._answer = answer
+        self._latest: dict[type[Event], Event] = {}
+        """State and progress, for those who subscribe in the middle of an operation."""
 
     async def serve(self) -> None:
         """Answer requests, one after the other; those for lists, which take long, beside them."""
@@ -85,6 +90,10 @@ class RequestServer:
 
     def broadcast(self, event: Event, *, requester: str = "", request_id: int = 0) -> None:
         """Tell all subscribers, and whoever began the operation."""
+        if isinstance(event, StateEvent | ProgressEvent):
+            self._latest[type(event)] = event
+        elif isinstance(event, EndedEvent):
+            self._latest.clear()
         self.outboxes.broadcast(event, requester=requester, request_id=request_id)
 
     async def drain(self, deadline_s: float) -> None:
@@ -124,6 +133,10 @@ class RequestServer:
         await self._answer_to(envelope, outbox)
         if isinstance(envelope.message, Unsubscribe):
             self.outboxes.drop(envelope.reply_to)
+        if isinstance(envelope.message, Subscribe):
+            for event in self._latest.values():
+                if outbox.progress or not isinstance(event, ProgressEvent):
+                    outbox.put(event)
 
     async def _answer_to(self, envelope: Envelope, outbox: Outbox) -> None:
         self._send(outbox, await self._reply_to(envelope, outbox), envelope.request_id)

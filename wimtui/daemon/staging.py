@@ -105,11 +105,12 @@ class Staging:
             folder = os.fspath(store.folder)
             remember_staging(folder)
             store.put_settings({"mount": request.to_options(), "options": options.to_json()})
-            note = StagingNote(request.to_options(), image.index, image.name, time.time())
-            note.write(folder)
             overlay = Overlay(image.view.metadata, image.archive.blobs, store, options)
+            note = StagingNote(request.to_options(), created=time.time())
+            staging = cls(image, lock, overlay, note)
+            staging.note_image()
             undo.pop_all()
-        return cls(image, lock, overlay, note)
+        return staging
 
     @property
     def folder(self) -> str:
@@ -127,8 +128,15 @@ class Staging:
             self.image.close_former()
 
     def note_image(self) -> None:
-        """Write down which image it is, after a commit made another one. Raises OSError."""
-        self._note = replace(self._note, image_index=self.image.index, image_name=self.image.name)
+        """Write down which image it is, also after a commit made another one. Raises OSError."""
+        image = self.image
+        self._note = replace(
+            self._note,
+            image_index=image.index,
+            image_name=image.name,
+            image_sha1=image.archive.blobs.metadata_info(image.index).sha1.hex(),
+            wim_digest=self.overlay.store.facts.identity.digest,
+        )
         self._note.write(self.folder)
 
     @property
@@ -234,5 +242,6 @@ def _matching(
             raise ArchiveChangedError(
                 "the WIM has changed since the changes were staged, they do not fit any more",
                 path=image.archive.wim.path,
-                hint=f"restore the WIM as it was, or drop them with wimtui cleanup {store.folder}",
+                hint=f"write the result to another file with wimtui commit {store.folder} "
+                f"--save-as OTHER.wim, or drop them with wimtui cleanup {store.folder}",
             )

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+import os
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from wimtui.control.client import DaemonClient
-from wimtui.control.errors import RemoteError
+from wimtui.control.errors import NotAMountError, RemoteError
 from wimtui.control.protocol import (
-    Cancel,
     Commit,
     CommitMode,
-    EndedEvent,
+    Disposition,
     Outcome,
     ProgressEvent,
     Subscribe,
+    Unmount,
 )
+from wimtui.control.registry import MountStatus
+from wimtui.control.unmount import unmount
 from wimtui.engine.commit.edit import ImageProperties
 from wimtui.engine.commit.lock import WimLock
 from wimtui.engine.commit.options import WriteOptions
@@ -23,19 +28,25 @@ from wimtui.engine.commit.overlay import CommitPlan, commit_overlay
 from wimtui.engine.errors import UsageError
 from wimtui.engine.progress import CancelToken, Phase, Progress
 from wimtui.service import stagings
+from wimtui.service.editing import parse_compression
 from wimtui.service.stagings import find_staged
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-    from wimtui.control.protocol import Data, Event
-    from wimtui.engine.commit.options import WriteResult
+    from wimtui.control.protocol import Data, EndedEvent, Event, Scalar
     from wimtui.engine.progress import ProgressSink
     from wimtui.service.stagings import StagedMount
 
-__all__ = ["CommitSettings", "Committed", "commit_at", "watch"]
+__all__ = [
+    "CommitSettings", "Committed", "ReadOnlyMountError", "commit_and_unmount", "commit_at", "watch",
+]  # fmt: skip
 
 _ANSWER_S: Final = 60.0
+
+
+class ReadOnlyMountError(UsageError):
+    """Nothing can have changed in a read-only mount."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +66,28 @@ class CommitSettings:
     description: str = ""
     boot: bool = False
     """Make the new image the bootable one."""
+    compress: str | None = None
+    """``TYPE[:LEVEL]``; None keeps what the WIM has."""
+    solid: bool = False
+    """Rebuild, with all file data in a solid resource."""
+    save_as: str | None = None
+    """Write the result to this path, which must not exist, and leave the WIM as it is."""
+    force_write: bool = False
+    """Write although nothing has changed."""
+    check_space: bool = True
+    """Refuse before anything is written where the disk may be too small."""
+
+    @property
+    def absolute_save_as(self) -> str | None:
+        """Where the result goes, whatever the current folder is."""
+        return None if self.save_as is None else os.path.abspath(self.save_as)  # noqa: PTH100
 
     def request(self) -> Commit:
-        """Return what a daemon is asked."""
+        """Return what a daemon is asked. Raises UsageError."""
         return Commit(**self.fields())
 
     def fields(self) -> dict[str, Any]:
-        """Return the fields that a request for a commit or an unmount has."""
+        """Return the fields that a request for a commit or an unmount has. Raises UsageError."""
         anew = self.rebuild or self.recompress
         return {
             "mode": CommitMode.REBUILD if anew else CommitMode.APPEND,
@@ -69,24 +95,43 @@ class CommitSettings:
             "image_name": self.name,
             "image_description": self.description,
             "check": self.check,
-            "options": {"recompress": self.recompress, "boot": self.boot},
+            "options": self._options(),
         }
 
+    def _options(self) -> dict[str, Scalar]:
+        compression = parse_compression(self.compress)
+        options: dict[str, Scalar] = {
+            "recompress": self.recompress,
+            "solid": self.solid,
+            "boot": self.boot,
+            "force": self.force_write,
+            "no_space_check": not self.check_space,
+        }
+        if compression.codec is not None:
+            options |= {"codec": compression.codec.name, "level": compression.level}
+        if self.save_as is not None:
+            options["save_as"] = self.absolute_save_as
+        return options
+
     def plan(self, progress: ProgressSink | None, cancel: CancelToken | None) -> CommitPlan:
-        """Return what the engine is asked."""
+        """Return what the engine is asked. Raises UsageError."""
         options = WriteOptions(
             rebuild=self.rebuild or self.recompress,
             recompress=self.recompress,
+            solid=self.solid,
+            compression=parse_compression(self.compress),
             integrity=True if self.check else None,
+            check_space=self.check_space,
+            save_as=self.absolute_save_as,
             progress=progress,
             cancel=cancel,
         )
         if not self.new_image:
-            return CommitPlan(options)
+            return CommitPlan(options, force=self.force_write)
         properties = ImageProperties(
             self.name or None, self.description or None, True if self.boot else None
         )
-        return CommitPlan(options, properties)
+        return CommitPlan(options, properties, force=self.force_write)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +147,9 @@ class Committed:
     new_size: int
     blobs_written: int
     blobs_reused: int
+    saved_as: str = ""
+    """The file that was written instead of the WIM, whose changes are staged still."""
+    warnings: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Return the fields as JSON values."""
@@ -117,6 +165,8 @@ def commit_at(
 ) -> Committed:
     """Write what is staged into the WIM; a mount goes on, a staging folder without one goes.
 
+    With ``save_as`` the WIM stays as it is, and so all stays staged.
+
     Args:
         target: Mount point, mount id or staging folder.
         settings: How.
@@ -125,7 +175,8 @@ def commit_at(
 
     Raises:
         NotAMountError: Nothing is mounted or staged there.
-        UsageError: The mount is read-only.
+        ReadOnlyMountError: The mount is read-only.
+        ArchiveChangedError: Somebody else has changed the WIM; ``save_as`` is the way out.
         CancelledError, RemoteError: It was cancelled (code 76), or failed; nothing has changed.
         WimError: It failed; nothing has changed.
     """
@@ -133,8 +184,56 @@ def commit_at(
     if staged.is_alive:
         return _commit_mounted(staged, settings, progress, cancel)
     if not staged.staging:
-        raise UsageError("the mount is read-only: there is nothing to commit", path=target)
+        raise ReadOnlyMountError("the mount is read-only: there is nothing to commit", path=target)
     return _commit_detached(staged, settings, progress, cancel)
+
+
+def commit_and_unmount(
+    target: str,
+    settings: CommitSettings,
+    *,
+    force: bool = False,
+    progress: ProgressSink | None = None,
+    cancel: CancelToken | None = None,
+) -> Committed:
+    """Write what is staged and end the mount; nothing of it runs or is staged afterwards.
+
+    Of a mount whose daemon is gone what it left staged is written. A read-only mount ends, and
+    nothing is written.
+
+    Args:
+        target: Mount point or mount id.
+        settings: How.
+        force: Though files are open: reading and writing them fails from then on.
+        progress: Told how it goes on.
+        cancel: Stops it, if that is still possible; the mount then goes on.
+
+    Raises:
+        NotAMountError: Nothing is mounted there.
+        RemoteError: It was cancelled (code 76), is busy (79), or failed; the mount goes on.
+        WimError: It failed; nothing has changed.
+    """
+    staged = find_staged(target)
+    record = staged.record
+    if record is None or (record.status is MountStatus.DETACHED and not record.alive):
+        raise NotAMountError(
+            "it is not mounted, only its changes are there",
+            path=staged.staging,
+            hint="wimtui commit writes them to the WIM, wimtui remount mounts it again",
+        )
+    done = _nothing(record.entry.wim_path)
+    if not record.alive and staged.staging:
+        done = _commit_detached(staged, settings, progress, cancel, is_last=True)
+    is_commit = record.entry.mode == "rw"
+    request = Unmount(
+        disposition=Disposition.COMMIT if is_commit else Disposition.KEEP,
+        lazy=force,
+        **(settings.fields() if is_commit else {}),
+    )
+    result = unmount(record, request, on_event=_listener(progress), is_cancelled=_asker(cancel))
+    if result.ended is not None and is_commit:
+        done = _of_ended(record.entry.wim_path, result.ended, settings)
+    return done
 
 
 def _commit_mounted(
@@ -146,35 +245,26 @@ def _commit_mounted(
     assert staged.record is not None
     entry = staged.record.entry
     if entry.mode != "rw":
-        raise UsageError(
+        raise ReadOnlyMountError(
             "the mount is read-only: there is nothing to commit", path=entry.mount_point
         )
     with DaemonClient(staged.record) as client:
-        client.request(settings.request(), _ANSWER_S)
-        operation = client.last_request_id
-        ended = _follow(client, operation, progress, cancel)
+        ended = client.run(settings.request(), _listener(progress), _asker(cancel))
     if ended.outcome is not Outcome.DONE:
         raise RemoteError(ended.code, ended.text or "the commit failed", hint=ended.hint)
-    return committed(entry.wim_path, ended.data)
+    return _of_ended(entry.wim_path, ended, settings)
 
 
-def _follow(
-    client: DaemonClient,
-    operation: int,
-    progress: ProgressSink | None,
-    cancel: CancelToken | None,
-) -> EndedEvent:
-    """Take events until the commit is over; pass a wish to stop on, once."""
-    is_cancelled = False
-    while True:
-        for event in client.events(timeout_s=0.2):
-            if isinstance(event, ProgressEvent) and progress is not None:
-                progress(progress_of(event))
-            if isinstance(event, EndedEvent) and event.operation == "commit":
-                return event
-        if cancel is not None and cancel.cancelled and not is_cancelled:
-            is_cancelled = True
-            client.request(Cancel(operation), _ANSWER_S)
+def _listener(progress: ProgressSink | None) -> Callable[[Event], None]:
+    def listen(event: Event) -> None:
+        if isinstance(event, ProgressEvent) and progress is not None:
+            progress(progress_of(event))
+
+    return listen
+
+
+def _asker(cancel: CancelToken | None) -> Callable[[], bool] | None:
+    return None if cancel is None else lambda: cancel.cancelled
 
 
 def progress_of(event: ProgressEvent) -> Progress:
@@ -189,7 +279,7 @@ def progress_of(event: ProgressEvent) -> Progress:
     )
 
 
-def committed(wim_path: str, data: Data) -> Committed:
+def committed(wim_path: str, data: Data, settings: CommitSettings | None = None) -> Committed:
     """Return what a daemon said of a commit."""
 
     def number(name: str) -> int:
@@ -205,7 +295,13 @@ def committed(wim_path: str, data: Data) -> Committed:
         number("new_size"),
         number("blobs_written"),
         number("blobs_reused"),
+        saved_as="" if settings is None else settings.absolute_save_as or "",
     )
+
+
+def _of_ended(wim_path: str, ended: EndedEvent, settings: CommitSettings) -> Committed:
+    warnings = (ended.text,) if ended.text else ()
+    return replace(committed(wim_path, ended.data, settings), warnings=warnings)
 
 
 def _commit_detached(
@@ -213,26 +309,28 @@ def _commit_detached(
     settings: CommitSettings,
     progress: ProgressSink | None,
     cancel: CancelToken | None,
+    *,
+    is_last: bool = False,
 ) -> Committed:
+    """Write what is staged; written to the WIM, or ``is_last``, it is not staged any more."""
     wim = stagings.wim_of(staged)
-    with WimLock.take(wim) as lock:
-        with stagings.opened(staged) as (archive, overlay):
+    elsewhere = settings.save_as is not None
+    # A WIM that is only read is read as it was opened, whoever writes to it or replaces it.
+    with nullcontext() if elsewhere else WimLock.take(wim) as lock:
+        with stagings.opened(staged, wim_may_differ=elsewhere) as (archive, overlay):
             snapshot = overlay.freeze()
             try:
                 plan = settings.plan(progress, cancel)
                 result = commit_overlay(archive, overlay, snapshot, plan)
             finally:
                 snapshot.release()
-        # What is staged is in the WIM; should we be killed here, a remount finds that out.
-        stagings.discard(staged)
+        if is_last or not elsewhere:
+            # Should we be killed here, a remount finds out that it is in the WIM.
+            stagings.discard(staged)
         if result.lock is not None and result.lock is not lock:
             result.lock.close()
-    return _of_result(wim, result)
-
-
-def _of_result(wim_path: str, result: WriteResult) -> Committed:
     return Committed(
-        wim_path,
+        wim,
         result.is_written,
         result.is_rebuilt,
         result.image_index,
@@ -240,7 +338,14 @@ def _of_result(wim_path: str, result: WriteResult) -> Committed:
         result.new_size,
         result.blobs_written,
         result.blobs_reused,
+        saved_as=settings.absolute_save_as or "",
+        warnings=result.warnings,
     )
+
+
+def _nothing(wim_path: str) -> Committed:
+    size = Path(wim_path).stat().st_size if Path(wim_path).exists() else 0
+    return Committed(wim_path, False, False, 0, size, size, 0, 0)
 
 
 def watch(target: str) -> Iterator[Event]:

@@ -230,8 +230,14 @@ def _refuse_in_use(folder: str) -> None:
 
 
 @contextmanager
-def opened(staged: StagedMount) -> Iterator[tuple[Archive, Overlay]]:
+def opened(
+    staged: StagedMount, *, wim_may_differ: bool = False
+) -> Iterator[tuple[Archive, Overlay]]:
     """Open the changes of a mount that has no daemon, to look at them.
+
+    Args:
+        staged: What to open.
+        wim_may_differ: Take a WIM that somebody else has changed, if it still holds the image.
 
     Raises:
         LockedError: Somebody else has them open.
@@ -256,9 +262,35 @@ def opened(staged: StagedMount) -> Iterator[tuple[Archive, Overlay]]:
                     hint=f"wimtui cleanup {staged.staging} removes what is left",
                 )
             if match is IdentityMatch.CHANGED:
-                raise ArchiveChangedError(
-                    "the WIM has changed since the changes were staged", path=wim
-                )
+                image = _image_in(archive, staged, facts.identity.digest)
+                if not image:
+                    raise ArchiveChangedError(
+                        "the WIM has changed, and the image that the changes are of is gone",
+                        path=wim,
+                        hint="put the WIM back as it was, or drop the changes with "
+                        f"wimtui cleanup {staged.staging}",
+                    )
+                if not wim_may_differ:
+                    raise ArchiveChangedError(
+                        "the WIM has changed since the changes were staged",
+                        path=wim,
+                        hint="write the result to another file with wimtui commit --save-as",
+                    )
+                facts = store.facts = replace(facts, image=image)
             yield archive, Overlay(archive.image(facts.image), archive.blobs, store)
     finally:
         store.close()
+
+
+def _image_in(archive: Archive, staged: StagedMount, digest: str) -> int:
+    """Return which image of another state of the WIM the changes are of; 0 for none.
+
+    The same metadata resource is the same image, down to the SHA-1 of each of its files.
+    """
+    note = staged.note
+    if note is None or not note.image_sha1 or note.wim_digest != digest:
+        return 0
+    for index in range(1, archive.wim.image_count + 1):
+        if archive.blobs.metadata_info(index).sha1.hex() == note.image_sha1:
+            return index
+    return 0

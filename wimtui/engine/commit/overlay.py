@@ -26,6 +26,8 @@ class CommitPlan:
     options: WriteOptions
     new_image: ImageProperties | None = None
     """Append an image described so; None writes in the place of the image."""
+    force: bool = False
+    """Write although nothing has changed."""
 
 
 def commit_overlay(
@@ -52,13 +54,15 @@ def commit_overlay(
     def note(upcoming: UpcomingFile) -> None:
         overlay.store.note_commit(_identity(upcoming))
 
-    options = replace(plan.options, lock_held=True, on_ready=note)
+    options = replace(plan.options, lock_held=True)
+    if options.save_as is None:
+        options = replace(options, on_ready=note)
     index = overlay.store.facts.image
     tree = StagedTree(snapshot)
     try:
         if plan.new_image is not None:
             return edit.commit_new_image(archive, index, tree, plan.new_image, options)
-        return edit.commit_image(archive, index, tree, options)
+        return edit.commit_image(archive, index, tree, options, force=plan.force)
     except UncertainWriteError:
         # The note is what will tell whether the WIM has the changes.
         raise
