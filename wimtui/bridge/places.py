@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from wimtui import messages
+from wimtui import messages, upkeep_messages
 
 if TYPE_CHECKING:
     from textual.message_pump import MessagePump
@@ -38,6 +38,19 @@ class PlaceCalls:
             "find a mount point",
             lambda: messages.PlaceSuggested(
                 wim, image, self._services.suggest_mount_point(wim, image, count_)
+            ),
+        )
+
+    def check_write_access(
+        self, target: MessagePump, wim: str, references: tuple[str, ...], staging_typed: str
+    ) -> None:
+        """Ask for WriteAccessChecked."""
+        self._asker.ask(
+            target,
+            "look whether the WIM can be written",
+            lambda: upkeep_messages.WriteAccessChecked(
+                staging_typed,
+                self._services.check_write_access(wim, references, staging_typed),
             ),
         )
 

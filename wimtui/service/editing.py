@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from wimtui.control import registry
 from wimtui.engine.archive import Archive
 from wimtui.engine.codecs.base import CodecId
 from wimtui.engine.commit import edit
@@ -13,9 +15,12 @@ from wimtui.engine.commit.capture import CaptureOptions, capture, empty_tree
 from wimtui.engine.commit.edit import ImageProperties
 from wimtui.engine.commit.options import Compression, WriteOptions
 from wimtui.engine.container.flags import HeaderFlag
-from wimtui.engine.errors import UsageError
+from wimtui.engine.errors import LockedError, UsageError
+from wimtui.service.write_access import writer_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from wimtui.engine.commit.options import WriteResult
     from wimtui.engine.progress import CancelToken, ProgressSink
 
@@ -47,6 +52,8 @@ class WriteSettings:
     solid: bool = False
     save_as: str | None = None
     ignore_readonly: bool = False
+    check_space: bool = True
+    """Refuse before anything is written where the disk may be too small."""
     progress: ProgressSink | None = None
     cancel: CancelToken | None = None
 
@@ -60,6 +67,7 @@ class WriteSettings:
             integrity=self.check,
             save_as=self.save_as,
             ignore_readonly=self.ignore_readonly,
+            check_space=self.check_space,
             progress=self.progress,
             cancel=self.cancel,
         )
@@ -149,22 +157,52 @@ def set_image(
     path: str, image: str | None, properties: ImageProperties, settings: WriteSettings
 ) -> Written:
     """Change name, description, properties or bootability of an image. Raises WimError."""
-    with Archive.open(path) as archive:
+    with _mount_named(path), Archive.open(path) as archive:
         index = archive.find_image(image)
         return _written(edit.set_properties(archive, index, properties, settings.options()))
 
 
 def delete_image(path: str, image: str, settings: WriteSettings, *, soft: bool = False) -> Written:
-    """Delete an image; ``soft`` leaves its bytes in the file. Raises WimError."""
-    with Archive.open(path) as archive:
+    """Delete an image; ``soft`` leaves its bytes in the file.
+
+    Raises:
+        UsageError: It is mounted.
+        WimError: The WIM cannot be written.
+    """
+    with _mount_named(path), Archive.open(path) as archive:
         index = archive.find_image(image)
+        _refuse_mounted(path, index)
         return _written(edit.delete_image(archive, index, settings.options(), soft=soft))
 
 
 def optimize_wim(path: str, settings: WriteSettings) -> Written:
     """Rebuild a WIM without dead bytes. Raises WimError."""
-    with Archive.open(path) as archive:
+    with _mount_named(path), Archive.open(path) as archive:
         return _written(edit.optimize(archive, settings.options()))
+
+
+@contextmanager
+def _mount_named(path: str) -> Iterator[None]:
+    """Say of a WIM that is locked where it is mounted."""
+    try:
+        yield
+    except LockedError as error:
+        if writer := writer_of(path):
+            raise LockedError(writer, path=path, hint="unmount it, or wait") from error
+        raise
+
+
+def _refuse_mounted(path: str, index: int) -> None:
+    """Refuse an image that somebody looks into. Raises UsageError."""
+    real = os.path.realpath(path)
+    for record in registry.list_mounts(all_users=os.geteuid() == 0):
+        entry = record.entry
+        if record.alive and entry.image_index == index and entry.wim_path in (path, real):
+            raise UsageError(
+                f"image {index} is mounted at {entry.mount_point}",
+                path=path,
+                hint=f"wimtui unmount {entry.mount_point}",
+            )
 
 
 def _with_name(properties: ImageProperties, directory: str, taken: list[str]) -> ImageProperties:

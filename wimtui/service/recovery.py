@@ -96,6 +96,8 @@ class Recoverable:
     staged_nbytes: int | None = None
     left_nbytes: int = 0
     """What a write that never ended left in the WIM."""
+    summary: MountSummary | None = None
+    """The mount, or what is left of it."""
     is_own: bool = True
     """False for a dead mount that no registry of this user's tells of."""
 
@@ -112,10 +114,14 @@ class Recoverable:
 def recoverables() -> tuple[Recoverable, ...]:
     """Return all that there is, oldest first. Opens staging folders, so none may be open here."""
     listed = mounts.list_mounts()
+    # Mounts of another session may live; what is staged beside their WIMs is theirs.
+    theirs = {one.wim_path for one in listed if not one.mount_id and not one.staging_path}
     found = [
         _of_mount(summary)
         for summary in listed
-        if not summary.alive and summary.status in (MountStatus.DEAD, MountStatus.DETACHED)
+        if not summary.alive
+        and summary.status in (MountStatus.DEAD, MountStatus.DETACHED)
+        and (summary.mount_id or not summary.staging_path or summary.wim_path not in theirs)
     ]
     wims = {summary.wim_path for summary in listed if summary.mount_id or summary.staging_path}
     wims.update(wim.path for wim in recents.recent_wims())
@@ -137,6 +143,7 @@ def _of_mount(summary: MountSummary) -> Recoverable:
         staging_path=summary.staging_path,
         mode=summary.mode,
         created=summary.created,
+        summary=summary,
     )
     if is_dead and not summary.mount_id:
         why = "its daemon is gone or of another session, and nobody noted how it was mounted"

@@ -90,5 +90,5 @@ def writer_of(wim: str) -> str:
         return ""
     for record in registry.list_mounts(all_users=os.geteuid() == 0):
         if record.alive and record.entry.pid == pid and record.entry.mode == "rw":
-            return f"it is mounted read-write at {record.entry.mount_point} already"
+            return f"it is mounted read-write at {record.entry.mount_point}"
     return f"process {pid} is writing it"
