@@ -10,7 +10,7 @@ from textual.containers import Horizontal, Vertical
 from textual.markup import escape
 from textual.widgets import Sparkline
 
-from wimtui import messages
+from wimtui import messages, upkeep_messages
 from wimtui.screens.base import WimtuiScreen
 from wimtui.widgets.column_table import ColumnTable
 from wimtui.widgets.fact_list import FactList
@@ -19,7 +19,7 @@ from wimtui.widgets.mount_table import MountTable
 from wimtui.widgets.wim_table import WimRow, WimTable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from textual.app import ComposeResult
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _NO_MOUNTS = "Nothing is mounted. Press o to open a WIM, m to mount one."
 _NO_WIMS = "o opens a WIM"
+_OF_MOUNTS = frozenset({"unmount", "shell", "remount", "switch_mode", "switch_image"})
 
 
 class HomeScreen(WimtuiScreen):
@@ -46,13 +47,21 @@ class HomeScreen(WimtuiScreen):
                 show=False, id="home.copy"),
         Binding("i", "show_wim", "WIM", tooltip="Show the WIM and its images", show=False,
                 id="home.wim"),
-        Binding("x", "forget", "Forget", tooltip="Take the WIM off the list", show=False,
-                id="home.forget"),
+        Binding("R", "remount", "Remount", tooltip="Mount again what lost its daemon",
+                id="home.remount"),
+        Binding("w", "switch_mode", "Read-write/read-only",
+                tooltip="Make the mount writable, or read-only", show=False, id="home.mode"),
+        Binding("n", "switch_image", "Other image", tooltip="Mount another image there",
+                show=False, id="home.image"),
+        Binding("x", "forget", "Forget", tooltip="Take the WIM off the list, or drop what is "
+                "staged", show=False, id="home.forget"),
         Binding("r", "refresh", "Refresh", tooltip="Look again", show=False, id="home.refresh"),
         Binding("q", "app.leave", "Quit", tooltip="Quit; mounts live on", id="quit"),
         Binding("escape,backspace", "nothing", show=False, system=True),
     ]  # fmt: skip
-    CHANGING: ClassVar[frozenset[str]] = frozenset({"mount", "unmount"})
+    CHANGING: ClassVar[frozenset[str]] = frozenset(
+        {"mount", "unmount", "remount", "switch_mode", "switch_image"}
+    )
 
     def __init__(self, bridge: Bridge, *, readonly: bool = False) -> None:
         super().__init__(bridge, "Home", readonly=readonly)
@@ -105,7 +114,7 @@ class HomeScreen(WimtuiScreen):
         if self._wanted in rows:
             table.move_to(self._wanted)
             self._wanted = ""
-        table.border_subtitle = f"{len(rows)} mounted" if rows else ""
+        table.border_subtitle = _counts(rows.values())
         self.bridge.mounts.poll_activity(
             self, [row.summary.mount_id for row in table.visible_rows() if row.summary.alive]
         )
@@ -184,12 +193,15 @@ class HomeScreen(WimtuiScreen):
             return True
         in_wims = self.query_one(WimTable).has_focus
         row = self._current_mount
-        if action in ("unmount", "shell"):
-            return None if in_wims or row is None else True
+        if action in _OF_MOUNTS:
+            return None if in_wims or row is None else _is_possible(action, row)
         if action in ("browse", "show_wim", "copy_path"):
             return True if self._current_path else None
         if action == "forget":
-            return True if in_wims and self._current_path else None
+            if in_wims:
+                return True if self._current_path else None
+            droppable = row is not None and row.is_left and bool(row.summary.staging_path)
+            return True if droppable and not self.readonly else None
         return True
 
     @on(ColumnTable.Selected, "#wims")
@@ -213,7 +225,10 @@ class HomeScreen(WimtuiScreen):
         if row is None or self.query_one(WimTable).has_focus or not row.summary.image_index:
             self.action_show_wim()
             return
-        self.post_message(messages.ShowImage(row.summary.wim_path, row.summary.image_index))
+        summary = row.summary
+        self.post_message(
+            messages.ShowImage(summary.wim_path, summary.image_index, summary.references)
+        )
 
     async def action_mount(self) -> None:
         """Mount an image of the WIM under the cursor, or choose a WIM first."""
@@ -242,8 +257,29 @@ class HomeScreen(WimtuiScreen):
         self.post_message(messages.CopyText(path, "path"))
 
     def action_forget(self) -> None:
-        """Take a WIM off the list."""
-        self.bridge.archives.forget(self, self._current_path)
+        """Take a WIM off the list, or drop what a mount left staged."""
+        row = self._current_mount
+        if self.query_one(WimTable).has_focus:
+            self.bridge.archives.forget(self, self._current_path)
+        elif row is not None:
+            self.post_message(messages.EndMount(row.summary))
+
+    def action_remount(self) -> None:
+        """Mount again what lost its daemon."""
+        if self._current_mount is not None:
+            self.post_message(upkeep_messages.Remount(self._current_mount.summary))
+
+    def action_switch_mode(self) -> None:
+        """Make a mount writable, or read-only."""
+        if self._current_mount is not None:
+            summary = self._current_mount.summary
+            wish = upkeep_messages.SwitchMount(summary, read_write=summary.mode == "ro")
+            self.post_message(wish)
+
+    def action_switch_image(self) -> None:
+        """Ask which other image to mount there."""
+        if self._current_mount is not None:
+            self.post_message(upkeep_messages.ChooseImage(self._current_mount.summary))
 
     def action_refresh(self) -> None:
         """Look again."""
@@ -252,3 +288,26 @@ class HomeScreen(WimtuiScreen):
 
     def action_nothing(self) -> None:
         """Home has nothing behind it."""
+
+
+def _is_possible(action: str, row: MountRow) -> bool | None:
+    """Return True, None for "not at this moment", or False for what such a mount never needs."""
+    match action:
+        case "unmount":
+            return None if row.is_left and row.state == "detached" else True
+        case "shell":
+            return True if row.summary.alive else None
+        case "remount":
+            return row.can_remount
+        case _:
+            return True if row.is_settled else None
+
+
+def _counts(rows: Iterable[MountRow]) -> str:
+    shown = list(rows)
+    texts = []
+    if mounted := sum(row.summary.alive for row in shown):
+        texts.append(f"{mounted} mounted")
+    if lost := sum(row.can_remount for row in shown):
+        texts.append(f"{lost} to recover, ctrl+r")
+    return " · ".join(texts)

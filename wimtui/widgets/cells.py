@@ -97,6 +97,11 @@ def exact_size_text(nbytes: int) -> str:
     return f"{nbytes:,} bytes" if nbytes < 1000 else f"{size_text(nbytes)} ({nbytes:,} bytes)"
 
 
+def count_text(count: int, noun: str) -> str:
+    """Return a number with its noun: ``1 change``, ``1,234 changes``."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
 def ticks_text(ticks: int, *, seconds: bool = True) -> str:
     """Return a FILETIME in UTC, or a dash for none."""
     if ticks <= 0:

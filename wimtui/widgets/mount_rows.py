@@ -7,7 +7,15 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
-from wimtui.widgets.cells import NOTHING, Cell, age_text, exact_size_text, plain, rate_text
+from wimtui.widgets.cells import (
+    NOTHING,
+    Cell,
+    age_text,
+    count_text,
+    exact_size_text,
+    plain,
+    rate_text,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,10 +28,11 @@ KEPT_RATES = 60
 
 _TONES: dict[str, Tone] = {
     "ok": "good",
+    "dirty": "warn",
     "starting": "info",
     "committing": "info",
     "unmounting": "info",
-    "dead": "bad",
+    "needs remount": "bad",
     "detached": "warn",
     "invalid": "bad",
 }
@@ -44,7 +53,8 @@ class MountRow:
     @property
     def key(self) -> str:
         """What the mount is known by."""
-        return self.summary.mount_id or self.summary.mount_point
+        summary = self.summary
+        return summary.mount_id or summary.staging_path or summary.mount_point
 
     @property
     def wim_name(self) -> str:
@@ -74,12 +84,57 @@ class MountRow:
         self.activity, self.activity_at = activity, at
 
     @property
+    def changes(self) -> int | None:
+        """Number of staged changes; None for read-only mounts, and where nobody counted."""
+        if self.summary.mode != "rw":
+            return None
+        if self.summary.alive:
+            return None if self.activity is None else self.activity.changes
+        return self.summary.changes
+
+    @property
+    def staged_nbytes(self) -> int | None:
+        """What is staged takes on the disk; None as for ``changes``."""
+        if self.summary.mode != "rw":
+            return None
+        if self.summary.alive:
+            return None if self.activity is None else self.activity.staged_nbytes
+        return self.summary.staged_nbytes
+
+    @property
+    def state(self) -> str:
+        """The status in a word or two: what the registry says, and what the daemon adds."""
+        status = self.summary.status.value
+        if status == "dead":
+            return "needs remount"
+        if status == "ok" and self.is_silent:
+            return "silent"
+        if status == "ok" and self.changes:
+            return "dirty"
+        return status
+
+    @property
     def badge(self) -> Cell:
         """The status."""
-        status = self.summary.status.value
-        if status == "ok" and self.is_silent:
-            return Cell("● silent", "warn")
-        return Cell(f"● {status}", _TONES.get(status, "warn"))
+        return Cell(f"● {self.state}", _TONES.get(self.state, "warn"))
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether it lives, does nothing at this moment, and has nothing to lose."""
+        if not self.summary.mount_id or self.state != "ok":
+            return False
+        return self.summary.mode == "ro" or self.changes == 0
+
+    @property
+    def can_remount(self) -> bool:
+        """Whether it lost its daemon, and somebody noted how it was mounted."""
+        summary = self.summary
+        return self.is_left and bool(summary.mount_id or summary.staging_path)
+
+    @property
+    def is_left(self) -> bool:
+        """Whether it is what a mount left behind."""
+        return not self.summary.alive and self.summary.status.value in ("dead", "detached")
 
     @property
     def hits(self) -> str:
@@ -100,8 +155,14 @@ class MountRow:
         badge = self.badge
         detail = f", {plain(summary.detail)}" if summary.detail else ""
         yield "Status", Cell(f"{badge.text[2:]}, {mode}{detail}", badge.tone)
+        if self.changes is not None:
+            size = exact_size_text(self.staged_nbytes or 0)
+            text = f"{count_text(self.changes, 'change')}, {size} staged"
+            yield "Changes", Cell(text, "warn" if self.changes else "")
+        if summary.staging_path:
+            yield "Staged in", plain(summary.staging_path)
         if self.uptime is not None:
-            yield "Up", age_text(self.uptime)
+            yield "Up" if summary.alive else "Since", age_text(self.uptime)
         if summary.alive:
             yield "Daemon", f"process {summary.pid}"
         activity = self.activity

@@ -16,17 +16,19 @@ class MountTable(ColumnTable[MountRow]):
     """All mounts, one a row."""
 
     COLUMNS: ClassVar[Sequence[Column]] = (
-        Column("status", "STATUS", 12),
+        Column("status", "STATUS", 15),
         Column("mode", "MODE", 4, rank=1),
-        Column("point", "MOUNT POINT", 22, flex=3, most=60, elide="middle"),
-        Column("wim", "WIM", 16, flex=2, most=40, elide="middle"),
-        Column("image", "IMAGE", 14, flex=2, most=40, rank=7),
-        Column("read", "READ", 7, align="right", rank=6),
-        Column("hits", "HITS", 4, align="right", rank=5),
+        Column("point", "MOUNT POINT", 18, flex=3, most=60, elide="middle"),
+        Column("wim", "WIM", 14, flex=2, most=40, elide="middle"),
+        Column("image", "IMAGE", 14, flex=2, most=40, rank=9),
+        Column("changes", "CHG", 5, align="right", rank=2),
+        Column("staged", "STAGED", 6, align="right", rank=7),
+        Column("read", "READ", 6, align="right", rank=8),
+        Column("hits", "HITS", 4, align="right", rank=6),
         Column("open", "OPEN", 4, align="right", rank=3),
-        Column("uptime", "UP", 7, align="right", rank=2),
-        Column("rate", "R/S", 5, align="right", rank=4),
-        Column("spark", "READS", 12, flex=1, most=24, rank=8),
+        Column("uptime", "UP", 7, align="right", rank=4),
+        Column("rate", "R/S", 5, align="right", rank=5),
+        Column("spark", "READS", 12, flex=1, most=24, rank=10),
     )
 
     def row_key(self, row: MountRow) -> str:
@@ -50,6 +52,10 @@ class MountTable(ColumnTable[MountRow]):
                 return Cell(plain(summary.image_name), "muted")
             case "uptime":
                 return NOTHING if row.uptime is None else age_text(row.uptime)
+            case "changes":
+                return _count(row.changes)
+            case "staged":
+                return NOTHING if not row.staged_nbytes else size_text(row.staged_nbytes)
             case "spark":
                 return Cell(spark_text(list(row.rates), 24).lstrip() or "", "info")
         if activity is None:
@@ -63,3 +69,9 @@ class MountTable(ColumnTable[MountRow]):
                 return f"{activity.open_handles}"
             case _:
                 return rate_text(row.rate)
+
+
+def _count(count: int | None) -> Cell | str:
+    if not count:
+        return NOTHING if count is None else "0"
+    return Cell(f"{count:,}" if count < 10_000 else f"{count // 1000:,}k", "warn")
