@@ -33,8 +33,9 @@ def wimtui(*arguments: str | Path, code: int = 0) -> subprocess.CompletedProcess
 
 
 def wimtui_json(*arguments: str | Path) -> Any:
-    """Run a command with ``--json`` and return what it prints."""
-    return json.loads(wimtui(*arguments, "--json").stdout)
+    """Run a command with ``--json`` and return what it prints, of JSON lines the result."""
+    said = wimtui(*arguments, "--json").stdout
+    return json.loads(said.splitlines()[-1] if said.startswith('{"') else said)
 
 
 @contextmanager

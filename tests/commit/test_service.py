@@ -61,7 +61,8 @@ def test_from_nothing_to_optimized(tmp_path: Path, source: Path) -> None:
     assert "one empty image" in said
     check_wim(path, fresh=True)
     wimtui("capture", source, path)
-    found = json.loads(wimtui("capture", source, path, "--description=again", "--json"))
+    said = wimtui("capture", source, path, "--description=again", "--json")
+    found = json.loads(said.splitlines()[-1])
     assert (found["image_index"], found["blobs_written"], found["blobs_reused"]) == (3, 0, 6)
     check_wim(path)
     wimtui("set", path, "3", "--name=Third", "--property=FLAGS=Pro", "--property=WINDOWS/ARCH=9")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from wimtui.cli.staging_parser import add_space_option, json_lines
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -44,7 +46,8 @@ def add_write_options(parser: argparse.ArgumentParser, *, rebuilds: bool = True)
     if rebuilds:
         add("--rebuild", action="store_true", help="write the file anew, without dead bytes")
         add("--ignore-readonly", action="store_true", help="write though the header says READONLY")
-    add("--json", action="store_true", help="print JSON")
+    add_space_option(parser)
+    json_lines(parser)
 
 
 def add_description_options(parser: argparse.ArgumentParser) -> None:

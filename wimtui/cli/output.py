@@ -1,16 +1,12 @@
-"""The one writer of standard output: facts, tables, JSON; and progress on a terminal."""
+"""The one writer of standard output: facts, tables, JSON."""
 
 from __future__ import annotations
 
 import json
-import os
 import sys
-import time
 from dataclasses import asdict, is_dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
-
-import humanize
 
 from wimtui.cli.diagnostics import shown
 
@@ -18,8 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from _typeshed import DataclassInstance
-
-    from wimtui.engine.progress import Progress
 
 
 def line(text: str = "") -> None:
@@ -75,46 +69,3 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     for row in (header, *rows):
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         line("  ".join(cells).rstrip())
-
-
-class ProgressBar:
-    """A bar with rate and time left on a terminal's standard error; nothing elsewhere."""
-
-    def __init__(self, *, enabled: bool = True) -> None:
-        self._enabled = enabled and sys.stderr.isatty()
-        self._started = time.monotonic()
-        self._drawn = 0.0
-        self._phase = ""
-
-    def __call__(self, progress: Progress) -> None:
-        """Draw one moment; at most ten times a second."""
-        now = time.monotonic()
-        if progress.phase != self._phase:
-            self._phase, self._started, self._drawn = progress.phase, now, 0.0
-        done = progress.bytes_done >= progress.bytes_total > 0
-        if not self._enabled or (now - self._drawn < 0.1 and not done):
-            return
-        self._drawn = now
-        sys.stderr.write("\r\x1b[K" + self._text(progress, now - self._started))
-        sys.stderr.flush()
-
-    def _text(self, progress: Progress, elapsed: float) -> str:
-        fraction = progress.bytes_done / progress.bytes_total if progress.bytes_total else 0.0
-        width = 24
-        bar = "#" * int(fraction * width)
-        rate = progress.bytes_done / elapsed if elapsed > 0.2 else 0.0
-        left = (progress.bytes_total - progress.bytes_done) / rate if rate else 0.0
-        columns = os.get_terminal_size(sys.stderr.fileno()).columns
-        text = (
-            f"{progress.phase.value} [{bar:<{width}}] {fraction:4.0%} "
-            f"{humanize.naturalsize(progress.bytes_done, binary=True)} of "
-            f"{humanize.naturalsize(progress.bytes_total, binary=True)} "
-            f"{humanize.naturalsize(rate, binary=True)}/s, {left:.0f} s left"
-        )
-        return text[: columns - 1]
-
-    def close(self) -> None:
-        """Take the bar away."""
-        if self._enabled and self._drawn:
-            sys.stderr.write("\r\x1b[K")
-            sys.stderr.flush()

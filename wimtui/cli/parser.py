@@ -13,6 +13,7 @@ from wimtui.cli.staging_parser import (
     add_disposition_options,
     add_read_write_options,
     add_staging_commands,
+    json_lines,
 )
 
 if TYPE_CHECKING:
@@ -244,7 +245,7 @@ def _add_unmount(commands: _Commands[Parser]) -> None:
         "--force",
         "--lazy",
         action="store_true",
-        help="unmount even while files are open; whoever reads them gets errors",
+        help="unmount even while files are open; reading and writing them fails from then on",
     )
     add_disposition_options(parser)
-    _json(parser)
+    json_lines(parser)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     """Makes the parser of a command from its name and one sentence."""
 
 STAGING_COMMANDS = (
-    *("mountrw", "remount", "status", "diff", "restore", "commit", "watch", "holders"),
+    *("mountrw", "remount", "status", "diff", "restore", "export", "commit", "watch", "holders"),
     *("cleanup", "switch"),
 )
 
@@ -32,6 +32,7 @@ def add_staging_commands(
     _add_status(add)
     _add_diff(add)
     _add_restore(add)
+    _add_export(add)
     _add_commit(add)
     _add_watch(add)
     _add_holders(add)
@@ -69,10 +70,35 @@ def add_commit_options(parser: argparse.ArgumentParser) -> None:
     add("--rebuild", action="store_true", help="write the WIM anew, without dead bytes")
     add("--recompress", action="store_true", help="rebuild, and compress everything again")
     add("--check", action="store_true", help="write an integrity table")
+    add("--solid", action="store_true", help="rebuild, with all data in one solid resource (ESD)")
+    add(
+        "--compress",
+        metavar="TYPE[:LEVEL]",
+        help="none, XPRESS, LZX or LZMS, and a level (20 fast, 50 default, 100 best); another "
+        "type than the WIM has rebuilds it",
+    )
     add("--new-image", action="store_true", help="append an image instead of changing this one")
     add("--name", default="", help="of the new image")
     add("--description", default="", help="of the new image")
     add("--boot", action="store_true", help="make the new image the bootable one")
+    add(
+        "--save-as",
+        metavar="OTHER.wim",
+        help="write the result to another file and leave the WIM as it is, also where somebody "
+        "else has changed it meanwhile",
+    )
+    add("--force-write", action="store_true", help="write although nothing has changed")
+    add_space_option(parser)
+
+
+def add_space_option(parser: argparse.ArgumentParser) -> None:
+    """Add what lets a write begin on a disk that may be too small."""
+    parser.add_argument(
+        "--no-space-check",
+        dest="space_check",
+        action="store_false",
+        help="begin though the disk may be too small; a write that fails changes nothing",
+    )
 
 
 def _add_remount(add: Add) -> None:
@@ -103,11 +129,34 @@ def _add_restore(add: Add) -> None:
     _json(parser)
 
 
+def _add_export(add: Add) -> None:
+    parser = add("export", "write staged changes out, as a tar archive or a folder")
+    parser.add_argument("target", metavar="DIR", help=_TARGET)
+    parser.add_argument(
+        "output",
+        metavar="OUT",
+        help="a name with .tar, .tar.gz, .tar.xz or .tar.bz2 for an archive, else a folder",
+    )
+    parser.add_argument(
+        "path", nargs="?", default="/", metavar="PATH", help="only this, below DIR or from the root"
+    )
+    _json(parser)
+
+
 def _add_commit(add: Add) -> None:
     parser = add("commit", "write staged changes to the WIM; a mount goes on")
     parser.add_argument("target", metavar="DIR", help=_TARGET)
     add_commit_options(parser)
-    _json(parser)
+    json_lines(parser)
+
+
+def json_lines(parser: argparse.ArgumentParser) -> None:
+    """Add what makes progress and the result lines of JSON."""
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="print lines of JSON: any number of type progress, then one of type result or error",
+    )
 
 
 def _add_watch(add: Add) -> None:

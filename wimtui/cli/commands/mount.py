@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from wimtui.cli import diagnostics, output
+from wimtui.cli.progress import ProgressBar
 from wimtui.engine.errors import UsageError
 from wimtui.engine.progress import Phase, Progress
 from wimtui.service import mounts
@@ -27,7 +28,7 @@ def mount(arguments: Namespace, *, read_write: bool) -> int:
         _mention_other_changes(request)
     if arguments.foreground or arguments.debug:
         mounts.mount_in_foreground(request)
-    bar = output.ProgressBar(enabled=not arguments.json)
+    bar = ProgressBar(enabled=not arguments.json)
     try:
         made = mounts.mount(request, lambda start: bar(start_progress(start)))
     finally:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from wimtui.cli import output
 from wimtui.cli.commands.mount import start_progress
+from wimtui.cli.progress import ProgressBar
 from wimtui.service import mounts
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 def run(arguments: Namespace) -> int:
     """Mount again; prints what was mounted only with ``--json``."""
-    bar = output.ProgressBar(enabled=not arguments.json)
+    bar = ProgressBar(enabled=not arguments.json)
     try:
         made = mounts.remount(
             arguments.target, arguments.directory, lambda start: bar(start_progress(start))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from wimtui.cli import output
 from wimtui.cli.commands.mount import start_progress
+from wimtui.cli.progress import ProgressBar
 from wimtui.engine.errors import UsageError
 from wimtui.service import switching
 
@@ -17,7 +18,7 @@ def run(arguments: Namespace) -> int:
     """Switch; prints what is mounted only with ``--json``. Raises UsageError."""
     if arguments.read_write is None and arguments.image is None:
         raise UsageError("nothing to switch to", hint="name --rw, --ro or --image")
-    bar = output.ProgressBar(enabled=not arguments.json)
+    bar = ProgressBar(enabled=not arguments.json)
     try:
         made = switching.switch(
             arguments.target,

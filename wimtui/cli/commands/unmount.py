@@ -5,12 +5,11 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from wimtui.cli import diagnostics, output
-from wimtui.cli.commands.commit import settings_of
-from wimtui.control.protocol import ProgressEvent
+from wimtui.cli import diagnostics, writing
+from wimtui.cli.commands.commit import report, settings_of
 from wimtui.engine.errors import CancelledError, UsageError
 from wimtui.service import mounts
-from wimtui.service.commits import CommitSettings, progress_of
+from wimtui.service.commits import CommitSettings, commit_and_unmount
 from wimtui.service.mounts import Disposition, MountStatus
 
 if TYPE_CHECKING:
@@ -21,29 +20,27 @@ if TYPE_CHECKING:
 
 def run(arguments: Namespace) -> int:
     """Unmount; a busy mount is refused with the names of those who hold it."""
-    disposition = _disposition(arguments)
-    asked = settings_of(arguments)
-    if disposition is not Disposition.COMMIT and asked != CommitSettings():
+    settings = settings_of(arguments)
+    if not arguments.commit and settings != CommitSettings():
         raise UsageError("these options say how to commit", hint="add --commit")
-    bar = output.ProgressBar(enabled=not arguments.json)
-
-    def draw(event: object) -> None:
-        if isinstance(event, ProgressEvent):
-            bar(progress_of(event))
-
-    try:
-        ended = mounts.unmount_at(
-            arguments.directory,
-            lazy=arguments.force,
-            disposition=disposition,
-            commit=asked.fields(),
-            on_event=draw,
-        )
-    finally:
-        bar.close()
+    disposition = _disposition(arguments)
+    if disposition is Disposition.COMMIT:
+        return _commit(arguments, settings)
+    ended = mounts.unmount_at(arguments.directory, lazy=arguments.force, disposition=disposition)
     if arguments.json:
-        output.as_json({"mount_point": ended.mount_point, "wim_path": ended.wim_path})
-    return 0
+        writing.result({"mount_point": ended.mount_point, "wim_path": ended.wim_path})
+    return diagnostics.ExitCode.SUCCESS
+
+
+def _commit(arguments: Namespace, settings: CommitSettings) -> int:
+    """Commit and unmount; Ctrl-C stops the commit, and the mount goes on."""
+    mount = mounts.find_mount(arguments.directory)
+    with writing.stoppable(as_json=arguments.json) as (show, cancel):
+        done = commit_and_unmount(
+            arguments.directory, settings, force=arguments.force, progress=show, cancel=cancel
+        )
+    report(arguments, done, mount_point=mount.mount_point)
+    return diagnostics.ExitCode.SUCCESS
 
 
 def _disposition(arguments: Namespace) -> Disposition:

@@ -9,6 +9,7 @@ import humanize
 from wimtui.cli import diagnostics, output
 from wimtui.cli.diagnostics import ExitCode
 from wimtui.cli.options import archive_options
+from wimtui.cli.progress import ProgressBar
 from wimtui.service.verify import verify
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 def run(arguments: Namespace) -> int:
     """Verify; 0 when all is well, 13 for a failed integrity table, 28 for bad blobs."""
-    bar = output.ProgressBar()
+    bar = ProgressBar()
     try:
         report = verify(arguments.wim, archive_options(arguments), bar)
     finally:
