@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from wimtui.control.client import DaemonClient
 from wimtui.control.errors import ControlError, NotAMountError
-from wimtui.control.protocol import Extension, Status, StatusReply
-from wimtui.engine.errors import UsageError
+from wimtui.control.protocol import Status, StatusReply
 from wimtui.engine.staging.changes import list_changes
-from wimtui.engine.staging.diff import diff_changes
 from wimtui.engine.staging.reports import change_report
-from wimtui.engine.staging.restore import restore
+from wimtui.engine.staging.store import staged_nbytes
+from wimtui.service.change_sources import (
+    LIST_S,
+    LiveSource,
+    PathComparison,
+    SideFacts,
+    StreamComparison,
+    detached_revision,
+    open_source,
+)
 from wimtui.service.stagings import find_staged, opened
 
 if TYPE_CHECKING:
-    from wimtui.control.protocol import OkReply
     from wimtui.service.stagings import StagedMount
 
-LIST_S: Final = 600.0
-"""Seconds a daemon has to list or compare changes: it may have to decode them all."""
+__all__ = [
+    "ChangeList", "MountReport", "PathComparison", "SideFacts", "StagedChange", "StreamComparison",
+    "changes_since", "comparison_of", "diff_of", "image_path", "report_of", "restore_at",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +77,47 @@ class MountReport:
         return asdict(self)
 
 
+@dataclass(frozen=True, slots=True)
+class ChangeList:
+    """What is staged at one moment."""
+
+    revision: str
+    """For ``changes_since``."""
+    is_alive: bool
+    """Whether it is mounted."""
+    staged_nbytes: int
+    """What the staging folder takes on the disk."""
+    changes: tuple[StagedChange, ...]
+
+
+def changes_since(target: str, known: str = "") -> ChangeList | None:
+    """Return what is staged, or None if nothing has changed since a known revision.
+
+    Args:
+        target: Mount point, mount id or staging folder.
+        known: ``ChangeList.revision`` of a former list; empty for the list in any case.
+
+    Raises:
+        NotAMountError: Nothing is mounted or staged there.
+        UsageError: The mount is read-only.
+        ControlError: The daemon does not answer.
+        WimError: WIM or staging folder cannot be read.
+    """
+    staged = find_staged(target)
+    if not staged.is_alive and staged.staging and known == detached_revision(staged.staging):
+        return None
+    with open_source(staged) as source:
+        revision, listed = source.changes(known)
+    if listed is None:
+        return None
+    return ChangeList(
+        revision=revision if staged.is_alive else detached_revision(staged.staging),
+        is_alive=staged.is_alive,
+        staged_nbytes=staged_nbytes(Path(staged.staging)),
+        changes=tuple(map(StagedChange.from_report, listed)),
+    )
+
+
 def report_of(target: str) -> MountReport:
     """Return the state of a mount with all its changes.
 
@@ -93,8 +141,8 @@ def _live_report(staged: StagedMount) -> MountReport:
             raise ControlError(f"the daemon answered {status.TYPE!r} to a request for its status")
         changes: tuple[StagedChange, ...] = ()
         if status.mode == "rw":
-            listed = client.read_bulk(client.request(Extension("changes"), LIST_S))
-            changes = tuple(map(StagedChange.from_report, json.loads(listed)))
+            _, listed = LiveSource(client).changes()
+            changes = tuple(map(StagedChange.from_report, listed or ()))
     started_ns = status.data.get("started_at_ns")
     entry = staged.record.entry
     return MountReport(
@@ -152,12 +200,23 @@ def diff_of(target: str, path: str | None = None) -> bytes:
     """
     staged = find_staged(target)
     wanted = "/" if path is None else image_path(staged, path)
-    if not staged.is_alive:
-        with opened(_with_changes(staged)) as (_, overlay):
-            return b"".join(diff_changes(overlay, os.fsencode(wanted)))
-    reply, bulk = _ask(staged, Extension("diff", {"path": wanted}))
-    del reply
-    return bulk
+    with open_source(staged) as source:
+        return source.diff(wanted)
+
+
+def comparison_of(target: str, path: str) -> PathComparison:
+    """Return one path before and after, with the bytes around its differences.
+
+    Args:
+        target: Mount point, mount id or staging folder.
+        path: From the root of the image.
+
+    Raises:
+        NodeNotFoundError: Neither the mount nor the image has that path.
+        NotAMountError: Nothing is mounted or staged there.
+    """
+    with open_source(find_staged(target)) as source:
+        return source.compare(path)
 
 
 def restore_at(target: str, paths: list[str]) -> int:
@@ -169,19 +228,8 @@ def restore_at(target: str, paths: list[str]) -> int:
         NotAMountError: Nothing is mounted or staged there.
     """
     staged = find_staged(target)
-    wanted = [image_path(staged, path) for path in paths]
-    count = 0
-    if not staged.is_alive:
-        with opened(_with_changes(staged)) as (_, overlay):
-            for path in wanted:
-                restored = restore(overlay, os.fsencode(path))
-                count += len(restored.entries) + len(restored.inodes)
-        return count
-    for path in wanted:
-        reply, _ = _ask(staged, Extension("restore", {"path": path}))
-        numbers = (reply.data.get(name) for name in ("names", "inodes"))
-        count += sum(number for number in numbers if isinstance(number, int))
-    return count
+    with open_source(staged) as source:
+        return sum(source.restore(image_path(staged, path)) for path in paths)
 
 
 def image_path(staged: StagedMount, path: str) -> str:
@@ -194,18 +242,3 @@ def image_path(staged: StagedMount, path: str) -> str:
     if point and (absolute == point or absolute.startswith(point + "/")):
         return absolute[len(point) :] or "/"
     return os.path.normpath("/" + path.lstrip("/"))
-
-
-def _with_changes(staged: StagedMount) -> StagedMount:
-    if not staged.staging:
-        raise UsageError("the mount is read-only: nothing is staged", path=staged.mount_point)
-    return staged
-
-
-def _ask(staged: StagedMount, request: Extension) -> tuple[OkReply, bytes]:
-    assert staged.record is not None
-    if staged.record.entry.mode != "rw":
-        raise UsageError("the mount is read-only: nothing is staged", path=staged.mount_point)
-    with DaemonClient(staged.record) as client:
-        reply = client.request(request, LIST_S)
-        return reply, client.read_bulk(reply)  # type: ignore[return-value]

@@ -65,7 +65,7 @@ def preview_of(data: bytes, size: int) -> Preview:
     """Return the preview of a file of ``size`` bytes that begins with ``data``."""
     if not data:
         return Preview(PreviewKind.EMPTY, "empty file")
-    found = _as_text(data, is_cut=len(data) < size)
+    found = as_text(data, is_cut=len(data) < size)
     if found is not None:
         text, encoding = found
         return Preview(PreviewKind.TEXT, text, encoding, size, len(data))
@@ -84,7 +84,15 @@ def hex_dump(data: bytes, offset: int = 0) -> str:
     return "\n".join(lines)
 
 
-def _as_text(data: bytes, *, is_cut: bool) -> tuple[str, str] | None:
+def as_text(data: bytes, *, is_cut: bool) -> tuple[str, str] | None:
+    """Return text with its encoding, or None for what is no text.
+
+    UTF-16 is known without a byte order mark too, where nearly all of it is Latin.
+
+    Args:
+        data: The beginning of a file.
+        is_cut: Whether the file goes on, so that a last character may be cut in two.
+    """
     for bom, encoding in _BOMS:
         if data.startswith(bom):
             text = _decoded(data[len(bom) :], encoding, is_cut=is_cut)
