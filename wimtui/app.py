@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from textual import events
     from textual.screen import Screen
 
+    from wimtui.jobs import Job
     from wimtui.service.mounts import MountSummary
     from wimtui.settings import Settings
 
@@ -124,7 +125,7 @@ class WimtuiApp(WishingApp):
 
     def action_leave(self) -> None:
         """Quit, and say what lives on."""
-        self.exit(message=farewell(self.mounts))
+        self.exit(message=farewell(self.mounts, self.bridge.jobs.jobs))
 
     @on(messages.AskedToEnd)
     def end(self) -> None:
@@ -139,6 +140,8 @@ class WimtuiApp(WishingApp):
         """Tell every screen what is mounted."""
         self.mounts = message.mounts
         self._is_list_broken = False
+        self.bridge.commits.notice(message.mounts)
+        self._show_job_count()
         if not self.is_running:
             return
         for screen in self.screen_stack:
@@ -164,7 +167,8 @@ class WimtuiApp(WishingApp):
     @on(messages.Unmounted)
     def unmounted(self, message: messages.Unmounted) -> None:
         """Say so, and look again."""
-        self.say(message.summary.mount_point, "Unmounted")
+        where = message.summary.mount_point or message.summary.staging_path
+        self.say(where + (f"; {message.note}" if message.note else ""), "Unmounted")
         self.bridge.mounts.poll(self)
 
     @on(messages.JobStarted)
@@ -174,8 +178,9 @@ class WimtuiApp(WishingApp):
 
     @on(messages.JobEnded)
     def job_ended(self, message: messages.JobEnded) -> None:
-        """Say how it went."""
+        """Say how it went, and look again: it may have changed a mount."""
         self._show_job_count()
+        self.bridge.mounts.poll(self)
         job = message.job
         severity = "information" if job.state is JobState.DONE else "warning"
         if job.state is JobState.FAILED:
@@ -262,13 +267,22 @@ def calm_interpreter() -> None:
     sys.setswitchinterval(0.001)
 
 
-def farewell(mounts: Sequence[MountSummary]) -> str | None:
-    """Return what to print when the app ends, None where nothing is mounted."""
+def farewell(mounts: Sequence[MountSummary], jobs: Sequence[Job] = ()) -> str | None:
+    """Return what to print when the app ends, None where nothing goes on and nothing is stopped."""
+    lines: list[str] = []
+    running = [job for job in jobs if job.state is JobState.RUNNING]
+    for job in running:
+        if job.survives:
+            lines.append(f"wimtui: goes on, as the mount's daemon does it: {plain(job.title)}")
+        else:
+            lines.append(f"wimtui: stopped, and nothing is left of it: {plain(job.title)}")
+    if any(job.survives for job in running):
+        lines.append("wimtui watch DIR tells how far it is")
     alive = [mount for mount in mounts if mount.alive]
     if not alive:
-        return None
+        return "\n".join(lines) or None
     count = "1 mount stays" if len(alive) == 1 else f"{len(alive)} mounts stay"
-    lines = [f"wimtui: {count} as they are:" if len(alive) > 1 else f"wimtui: {count} as it is:"]
+    lines.append(f"wimtui: {count} as {'they are' if len(alive) > 1 else 'it is'}:")
     lines += [f"  {plain(mount.mount_point)}" for mount in alive]
     return "\n".join([*lines, "wimtui mounts lists them, wimtui unmount DIR ends one"])
 

@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 _END_S = 3.0
 """Seconds that cancelled jobs get to clear up when the app ends."""
 
+_CANCELLED = CancelledError.code
+
 
 class JobRunner:
     """The jobs of this session.
@@ -41,42 +43,78 @@ class JobRunner:
         self._post = post
         self._now = now
         self._numbers = count(1)
-        self._threads: list[threading.Thread] = []
+        self._threads: dict[int, threading.Thread] = {}
+        self._lock = threading.Lock()
 
     @property
     def running(self) -> int:
         """Number of jobs that are not over."""
         return sum(1 for job in self.jobs if job.state is JobState.RUNNING)
 
-    def begin(self, title: str, work: Callable[[Job, CancelToken], bool]) -> Job:
-        """Run ``work`` in a thread; it says whether all is well, and sets the job's summary."""
+    def is_running(self, subject: str) -> bool:
+        """Whether a job about a mount or a staging folder is not over."""
+        with self._lock:
+            return any(
+                job.subject == subject and job.state is JobState.RUNNING for job in self.jobs
+            )
+
+    def begin(
+        self,
+        title: str,
+        work: Callable[[Job, CancelToken], bool],
+        *,
+        subject: str = "",
+        survives: bool = False,
+        cancel: Callable[[], None] | None = None,
+    ) -> Job:
+        """Run ``work`` in a thread; it says whether all is well, and sets the job's summary.
+
+        To be called from any thread.
+
+        Args:
+            title: What it is called.
+            work: Does it, and raises what may go wrong.
+            subject: The mount id or staging folder that it is about.
+            survives: Whether what it follows goes on when the app ends.
+            cancel: Stops it beside the token, at once.
+        """
         token = CancelToken()
-        job = Job(next(self._numbers), title, token.cancel, self._now())
-        self.jobs.append(job)
+
+        def stop() -> None:
+            token.cancel()
+            if cancel is not None:
+                cancel()
+
+        job = Job(next(self._numbers), title, stop, self._now(), subject, survives)
+        thread = threading.Thread(
+            target=self._run, args=(job, work, token), name=f"job {job.number}", daemon=True
+        )
+        with self._lock:
+            self.jobs.append(job)
+            self._threads[job.number] = thread
         log.info("%s: begun", title)
-
-        def run() -> None:
-            state = JobState.FAILED
-            try:
-                if work(job, token):
-                    state = JobState.DONE
-            except CancelledError:
-                state, job.summary = JobState.CANCELLED, "cancelled; nothing is left of it"
-            except (WimError, ControlError, OSError) as error:
-                job.summary = sentence_of(error)
-            except Exception:
-                log.exception("%s broke", title)
-                job.summary = "an unexpected error; the log has the details"
-            job.ended = self._now()
-            job.state = state
-            log.info("%s: %s: %s", title, state.value, job.summary)
-            self._post(messages.JobEnded(job))
-
         self._post(messages.JobStarted(job))
-        thread = threading.Thread(target=run, name=f"job {job.number}", daemon=True)
-        self._threads.append(thread)
         thread.start()
         return job
+
+    def _run(self, job: Job, work: Callable[[Job, CancelToken], bool], token: CancelToken) -> None:
+        state = JobState.FAILED
+        try:
+            if work(job, token):
+                state = JobState.DONE
+        except (WimError, ControlError, OSError) as error:
+            is_cancelled = getattr(error, "code", 0) == _CANCELLED
+            state = JobState.CANCELLED if is_cancelled else JobState.FAILED
+            told = "cancelled; nothing is left of it" if is_cancelled else sentence_of(error)
+            job.summary = job.summary or told
+        except Exception:
+            log.exception("%s broke", job.title)
+            job.summary = "an unexpected error; the log has the details"
+        job.ended = self._now()
+        job.end_phase(time.time())
+        job.state = state
+        log.info("%s: %s: %s", job.title, state.value, job.summary)
+        self._post(messages.JobEnded(job))
 
     def cancel(self, job: Job) -> None:
         """Ask a job to stop."""
@@ -86,24 +124,29 @@ class JobRunner:
 
     def clear(self) -> None:
         """Forget the jobs that are over."""
-        self.jobs = [job for job in self.jobs if job.state is JobState.RUNNING]
+        with self._lock:
+            self.jobs = [job for job in self.jobs if job.state is JobState.RUNNING]
+            numbers = {job.number for job in self.jobs}
+            self._threads = {one: thread for one, thread in self._threads.items() if one in numbers}
 
     def stop(self) -> None:
-        """Cancel all and give them a moment to clear up."""
-        for job in self.jobs:
+        """Cancel all that needs the app and give it a moment to clear up."""
+        own = [job for job in self.jobs if not job.survives]
+        for job in own:
             job.cancel()
         deadline = time.monotonic() + _END_S
-        for thread in self._threads:
-            thread.join(max(deadline - time.monotonic(), 0.0))
+        for job in own:
+            self._threads[job.number].join(max(deadline - time.monotonic(), 0.0))
 
 
 def sink_of(job: Job) -> Callable[[Progress], None]:
     """Return what takes an operation's progress for a job."""
 
     def take(progress: Progress) -> None:
-        job.progress = JobProgress(
+        moment = JobProgress(
             progress.phase.value, progress.bytes_done, progress.bytes_total,
             progress.items_done, progress.items_total, progress.path,
         )  # fmt: skip
+        job.take(moment, time.time())
 
     return take

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from wimtui.jobs import Job
     from wimtui.service.archives import ArchiveFacts
     from wimtui.service.browse import EntryFacts, ImageEntry, ImageSession, Preview, SearchResult
+    from wimtui.service.changes import MountReport
+    from wimtui.service.commits import CommitEstimate, CommitSettings
     from wimtui.service.holders import Holder
     from wimtui.service.log_files import LogFile
     from wimtui.service.mount_points import MountPlace
@@ -160,6 +162,8 @@ class Unmounted(Message):
     """A mount is gone."""
 
     summary: MountSummary
+    note: str = ""
+    """What became of its changes."""
 
 
 @dataclass
@@ -169,6 +173,34 @@ class UnmountRefused(Message):
     target: str
     cause: str
     holders: tuple[Holder, ...]
+
+
+@dataclass
+class ChangesStaged(Message):
+    """A mount was not ended: it has changes, and somebody has to say what becomes of them."""
+
+    mount: MountSummary
+
+
+@dataclass
+class StagedRead(Message):
+    """What is staged of a mount."""
+
+    target: str
+    """The mount id, or the staging folder where nothing is mounted."""
+    report: MountReport
+    seconds: float
+    """How long it took."""
+
+
+@dataclass
+class EstimateRead(Message):
+    """How much a commit would write."""
+
+    settings: CommitSettings
+    estimate: CommitEstimate | None
+    problem: str = ""
+    """Why there is none."""
 
 
 @dataclass
@@ -242,6 +274,13 @@ class MountImage(Message):
 @dataclass
 class EndMount(Message):
     """A screen wants a mount to end."""
+
+    mount: MountSummary
+
+
+@dataclass
+class CommitMount(Message):
+    """A screen wants what is staged of a mount, or was left by one, committed."""
 
     mount: MountSummary
 

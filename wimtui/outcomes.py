@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
 from typing import TYPE_CHECKING
+
+from wimtui.control.errors import DaemonGoneError
+from wimtui.engine.errors import CancelledError
 
 if TYPE_CHECKING:
     from wimtui.control.errors import ControlError
     from wimtui.engine.errors import WimError
+    from wimtui.service.commits import Committed
     from wimtui.service.extract import ExtractResult
     from wimtui.service.verify import VerifyReport
 
@@ -52,3 +57,27 @@ def extracted_text(result: ExtractResult) -> tuple[str, tuple[str, ...]]:
     if result.skipped_count:
         text += f"; {result.skipped_count:,} skipped"
     return text, result.skipped
+
+
+def committed_text(done: Committed) -> str:
+    """One line about a commit."""
+    name = PurePath(done.saved_as or done.wim_path).name
+    if not done.is_written:
+        return f"{name}: nothing had changed, nothing was written"
+    how = "rebuilt, " if done.is_rebuilt and not done.saved_as else ""
+    reused = f", {done.blobs_reused:,} were there already" if done.blobs_reused else ""
+    blobs = f"{done.blobs_written:,} new blob{'' if done.blobs_written == 1 else 's'}{reused}"
+    growth = "" if done.saved_as or not done.old_size else f" ({done.new_size - done.old_size:+,})"
+    size = f"{done.new_size:,} bytes{growth}"
+    return f"{name}: {how}image {done.image_index} written, {blobs}, {size}"
+
+
+def commit_failure(error: WimError | ControlError | OSError, *, is_mounted: bool) -> str:
+    """One line about a commit that did not come about, and what stays."""
+    if getattr(error, "code", 0) == CancelledError.code:
+        stays = "; the mount goes on" if is_mounted else ""
+        return f"cancelled: the WIM is as it was and all changes stay staged{stays}"
+    text = sentence_of(error)
+    if isinstance(error, DaemonGoneError):
+        return f"{text}; what was staged is safe, a remount brings it back"
+    return f"{text}; the mount goes on" if is_mounted else f"{text}; all changes stay staged"

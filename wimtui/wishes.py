@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING
 
 from textual import on
 from textual.app import App, SuspendNotSupported
+from textual.screen import ModalScreen
 
 from wimtui import messages
 from wimtui.bridge import Bridge
+from wimtui.jobs import Job, JobState
 from wimtui.screens.archive import ArchiveScreen
 from wimtui.screens.browse import BrowseScreen
+from wimtui.screens.commit import CommitDialog
 from wimtui.screens.jobs import JobsDialog
 from wimtui.screens.mount import MountDialog
 from wimtui.screens.unmount import UnmountDialog
@@ -20,6 +23,9 @@ if TYPE_CHECKING:
     from wimtui.service.frontend import Services
     from wimtui.service.mounts import MountSummary
     from wimtui.settings import Settings
+
+_PROGRESS_S = 0.3
+"""What is over before is not worth a panel."""
 
 
 class WishingApp(App[None]):
@@ -67,8 +73,36 @@ class WishingApp(App[None]):
 
     @on(messages.EndMount)
     def end_mount(self, message: messages.EndMount) -> None:
-        """Unmount; only a mount in use needs to be talked about."""
-        self.bridge.mounts.unmount(self, message.mount)
+        """Unmount; a mount in use needs to be talked about, and changes that are staged."""
+        if message.mount.alive or not message.mount.staging_path:
+            self.bridge.mounts.unmount(self, message.mount)
+        else:
+            self._ask_about_changes(message.mount, stays=False)
+
+    @on(messages.ChangesStaged)
+    def changes_staged(self, message: messages.ChangesStaged) -> None:
+        """Ask what becomes of the changes of a mount that is to end."""
+        self._ask_about_changes(message.mount, stays=False)
+
+    @on(messages.CommitMount)
+    def commit_mount(self, message: messages.CommitMount) -> None:
+        """Ask how to save."""
+        self._ask_about_changes(message.mount, stays=True)
+
+    def _ask_about_changes(self, mount: MountSummary, *, stays: bool) -> None:
+        if not isinstance(self.screen, CommitDialog):
+            self.push_screen(CommitDialog(self.bridge, mount, stays=stays), self._commit_begun)
+
+    def _commit_begun(self, job: object) -> None:
+        """Show how far a commit is, unless it is over in no time."""
+
+        def show() -> None:
+            runs = isinstance(job, Job) and job.state is JobState.RUNNING
+            if runs and self.is_running and not isinstance(self.screen, ModalScreen):
+                self.push_screen(JobsDialog(self.bridge, job))
+
+        if isinstance(job, Job):
+            self.set_timer(_PROGRESS_S, show)
 
     @on(messages.UnmountRefused)
     def mount_in_use(self, message: messages.UnmountRefused) -> None:

@@ -16,10 +16,13 @@ from typing import TYPE_CHECKING
 from wimtui import messages
 from wimtui.bridge.archives import ArchiveCalls
 from wimtui.bridge.asker import Asker
+from wimtui.bridge.commits import CommitCalls
+from wimtui.bridge.edits import EditCalls
 from wimtui.bridge.images import ImageCalls
 from wimtui.bridge.logs import LogCalls
 from wimtui.bridge.mounts import MountCalls
 from wimtui.bridge.places import PlaceCalls
+from wimtui.bridge.recovery import RecoveryCalls
 from wimtui.job_runner import JobRunner
 
 if TYPE_CHECKING:
@@ -37,10 +40,13 @@ class Bridge:
         services: What is called.
         jobs: Long operations of this session.
         mounts: Calls about mounts.
+        commits: Calls about commits.
         places: Calls about folders.
         archives: Calls about WIMs as a whole.
         images: Calls about what is in an image.
         logs: Calls about log files.
+        edits: Calls that write into WIMs.
+        recovery: Calls about mounts that are to be another or back.
     """
 
     def __init__(self, app: MessagePump, services: Services) -> None:
@@ -48,10 +54,13 @@ class Bridge:
         self.services = services
         self.jobs = JobRunner(lambda message: asker.post(app, message), services.now)
         self.mounts = MountCalls(asker, services)
+        self.commits = CommitCalls(app, asker, services, self.jobs)
         self.places = PlaceCalls(asker, services)
         self.archives = ArchiveCalls(asker, services, self.jobs)
         self.images = ImageCalls(app, asker, services, self.jobs)
         self.logs = LogCalls(asker, services)
+        self.edits = EditCalls(asker, services, self.jobs)
+        self.recovery = RecoveryCalls(app, asker, services, self.jobs)
         self._app = app
         self._asker = asker
 
@@ -80,6 +89,7 @@ class Bridge:
     def stop(self) -> None:
         """Cancel the jobs and give them a moment to clear up; answers go nowhere from here on."""
         self._asker.stop()
+        self.commits.leave()
         self.jobs.stop()
 
     @property

@@ -6,7 +6,8 @@ import logging
 from typing import TYPE_CHECKING
 
 from wimtui import messages
-from wimtui.control.errors import ControlError, MountBusyError
+from wimtui.control.errors import ControlError, MountBusyError, RemoteError
+from wimtui.service.mounts import Disposition, MountStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -73,15 +74,32 @@ class MountCalls:
 
         self._asker.ask(target, "mount", work, subject=request.mount_id)
 
-    def unmount(self, target: MessagePump, mount: MountSummary, *, force: bool = False) -> None:
-        """Unmount; Unmounted, UnmountRefused where it is in use, or OperationFailed."""
+    def unmount(
+        self,
+        target: MessagePump,
+        mount: MountSummary,
+        *,
+        force: bool = False,
+        disposition: Disposition | None = None,
+    ) -> None:
+        """Unmount; Unmounted, UnmountRefused where it is in use, or OperationFailed.
+
+        With changes of which ``disposition`` does not speak: ChangesStaged, and it stays mounted.
+        """
         name = mount.mount_id or mount.mount_point
+        if mount.status is MountStatus.DETACHED or not name:
+            name = mount.staging_path
+        chosen = disposition or _careful(mount)
 
         def work() -> Message:
             try:
-                return messages.Unmounted(self._services.unmount(name, lazy=force))
+                ended = self._services.unmount(name, lazy=force, disposition=chosen)
+                return messages.Unmounted(ended, _fate(ended, chosen))
             except ControlError as error:
-                if error.code != MountBusyError.code:
+                reason = error.name if isinstance(error, RemoteError) else ""
+                if reason == "dirty":
+                    return messages.ChangesStaged(mount)
+                if error.code != MountBusyError.code or reason == "busy":
                     raise
                 holders = self._services.holders_of(mount.mount_point)
                 return messages.UnmountRefused(mount.mount_point, error.message, holders)
@@ -98,3 +116,17 @@ class MountCalls:
             lambda: messages.HoldersFound(mount_point, self._services.holders_of(mount_point)),
             key=f"holders {mount_point}",
         )
+
+
+def _careful(mount: MountSummary) -> Disposition:
+    """Return what loses nothing: a daemon says whether it has changes, nobody else knows."""
+    has_changes = mount.mode == "rw" and mount.alive
+    return Disposition.IF_CLEAN if has_changes else Disposition.KEEP
+
+
+def _fate(mount: MountSummary, disposition: Disposition) -> str:
+    if mount.mode != "rw" or disposition is Disposition.IF_CLEAN:
+        return ""
+    if disposition is Disposition.DISCARD:
+        return "its changes are discarded"
+    return f"its changes stay staged in {mount.staging_path}" if mount.staging_path else ""

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _NO_MOUNTS = "Nothing is mounted. Press o to open a WIM, m to mount one."
 _NO_WIMS = "o opens a WIM"
-_OF_MOUNTS = frozenset({"unmount", "shell", "remount", "switch_mode", "switch_image"})
+_OF_MOUNTS = frozenset({"unmount", "commit", "shell", "remount", "switch_mode", "switch_image"})
 
 
 class HomeScreen(WimtuiScreen):
@@ -40,6 +40,7 @@ class HomeScreen(WimtuiScreen):
         Binding("m", "mount", "Mount", tooltip="Mount an image of this WIM", id="home.mount"),
         Binding("u", "unmount", "Unmount", tooltip="End the mount, or clear a dead one",
                 id="home.unmount"),
+        Binding("c", "commit", "Commit", tooltip="Save what is staged", id="home.commit"),
         Binding("b", "browse", "Browse", tooltip="Look into the image", id="home.browse"),
         Binding("s", "shell", "Shell", tooltip="Open a shell in the mount", id="home.shell"),
         Binding("o", "app.open_wim", "Open WIM", tooltip="Open a WIM by its path", id="open"),
@@ -60,7 +61,7 @@ class HomeScreen(WimtuiScreen):
         Binding("escape,backspace", "nothing", show=False, system=True),
     ]  # fmt: skip
     CHANGING: ClassVar[frozenset[str]] = frozenset(
-        {"mount", "unmount", "remount", "switch_mode", "switch_image"}
+        {"mount", "unmount", "commit", "remount", "switch_mode", "switch_image"}
     )
 
     def __init__(self, bridge: Bridge, *, readonly: bool = False) -> None:
@@ -242,6 +243,11 @@ class HomeScreen(WimtuiScreen):
         if self._current_mount is not None:
             self.post_message(messages.EndMount(self._current_mount.summary))
 
+    def action_commit(self) -> None:
+        """Save what is staged."""
+        if self._current_mount is not None:
+            self.post_message(messages.CommitMount(self._current_mount.summary))
+
     async def action_shell(self) -> None:
         """Open a shell in the mount."""
         row = self._current_mount
@@ -295,6 +301,9 @@ def _is_possible(action: str, row: MountRow) -> bool | None:
     match action:
         case "unmount":
             return None if row.is_left and row.state == "detached" else True
+        case "commit":
+            is_quiet = row.is_left or row.state in {"ok", "dirty"}
+            return True if row.summary.staging_path and is_quiet else None
         case "shell":
             return True if row.summary.alive else None
         case "remount":

@@ -83,6 +83,11 @@ class UnmountDialog(Dialog):
         elif not message.holders:
             self._say("nobody uses it any more: Wait unmounts it now")
 
+    @on(messages.ChangesStaged)
+    def changed(self) -> None:
+        """Somebody wrote there; the app asks what becomes of that."""
+        self.dismiss(None)
+
     @on(messages.Unmounted)
     def done(self) -> None:
         """The mount is gone; the app says so."""

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 from wimtui.engine.archive import ArchiveOptions
 from wimtui.service import (
     archives,
+    changes,
+    commits,
+    editing,
     extract,
     folders,
     holders,
@@ -15,10 +18,16 @@ from wimtui.service import (
     mount_points,
     mounts,
     recents,
+    recovery,
     shell,
+    space,
+    switching,
     verify,
+    write_access,
 )
 from wimtui.service.browse import ImageSession
+from wimtui.service.mounts import Disposition
+from wimtui.service.operations import RunningOperation
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,9 +72,107 @@ class Services:
         """Mount. Raises ControlError."""
         return mounts.mount(request, on_progress)
 
-    def unmount(self, target: str, *, lazy: bool) -> mounts.MountSummary:
+    def unmount(
+        self, target: str, *, lazy: bool, disposition: Disposition = Disposition.KEEP
+    ) -> mounts.MountSummary:
         """Unmount. Raises ControlError."""
-        return mounts.unmount_at(target, lazy=lazy)
+        return mounts.unmount_at(target, lazy=lazy, disposition=disposition)
+
+    def report_of(self, target: str) -> changes.MountReport:
+        """Return all that is staged. Raises ControlError, WimError."""
+        return changes.report_of(target)
+
+    def commit_estimate(
+        self, target: str, settings: commits.CommitSettings
+    ) -> commits.CommitEstimate:
+        """Return how much a commit would write. Raises ControlError, WimError, OSError."""
+        return commits.commit_estimate(target, settings)
+
+    def commit(
+        self,
+        target: str,
+        settings: commits.CommitSettings,
+        progress: ProgressSink,
+        cancel: CancelToken,
+    ) -> commits.Committed:
+        """Write what is staged. Raises ControlError, WimError, OSError."""
+        return commits.commit_at(target, settings, progress=progress, cancel=cancel)
+
+    def commit_and_unmount(
+        self,
+        target: str,
+        settings: commits.CommitSettings,
+        progress: ProgressSink,
+        cancel: CancelToken,
+        *,
+        force: bool,
+    ) -> commits.Committed:
+        """Write what is staged and unmount. Raises ControlError, WimError, OSError."""
+        return commits.commit_and_unmount(
+            target, settings, force=force, progress=progress, cancel=cancel
+        )
+
+    def running_operation(self, target: str) -> RunningOperation | None:
+        """Return what a daemon does at this moment. Raises ControlError."""
+        return RunningOperation.attach(target)
+
+    def remount(
+        self, target: str, on_progress: Callable[[mounts.StartProgress], None]
+    ) -> mounts.MountSummary:
+        """Mount again what lost its daemon. Raises ControlError, WimError."""
+        return mounts.remount(target, None, on_progress)
+
+    def switch(
+        self,
+        target: str,
+        read_write: bool | None,
+        image: str | None,
+        on_progress: Callable[[mounts.StartProgress], None],
+    ) -> mounts.MountSummary:
+        """Mount something else at the same place. Raises ControlError, WimError."""
+        return switching.switch(target, read_write=read_write, image=image, on_progress=on_progress)
+
+    def recoverables(self) -> tuple[recovery.Recoverable, ...]:
+        """Return what needs a decision. Raises ControlError, OSError."""
+        return recovery.recoverables()
+
+    def trim(self, path: str) -> int:
+        """Cut what a killed write left in a WIM. Raises WimError."""
+        return space.trim(path)
+
+    def check_write_access(
+        self, wim: str, references: tuple[str, ...], staging_typed: str
+    ) -> write_access.WriteAccess:
+        """Say what speaks against a read-write mount."""
+        return write_access.check_write_access(wim, references, staging_typed)
+
+    def space_of(self, path: str) -> space.SpaceFacts:
+        """Return what of a WIM file is in use. Raises WimError."""
+        return space.space_of(path)
+
+    def loss_of(self, path: str, index: int) -> space.ImageLoss:
+        """Return what goes with an image. Raises WimError."""
+        return space.loss_of(path, index)
+
+    def set_image(
+        self,
+        path: str,
+        image: str,
+        properties: editing.ImageProperties,
+        settings: editing.WriteSettings,
+    ) -> editing.Written:
+        """Change what a WIM says of an image. Raises WimError."""
+        return editing.set_image(path, image, properties, settings)
+
+    def delete_image(
+        self, path: str, image: str, settings: editing.WriteSettings, *, soft: bool
+    ) -> editing.Written:
+        """Delete an image. Raises WimError."""
+        return editing.delete_image(path, image, settings, soft=soft)
+
+    def optimize_wim(self, path: str, settings: editing.WriteSettings) -> editing.Written:
+        """Write a WIM anew without dead bytes. Raises WimError."""
+        return editing.optimize_wim(path, settings)
 
     def holders_of(self, mount_point: str) -> tuple[holders.Holder, ...]:
         """Return who uses a mount. Raises OSError."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from wimtui.jobs import JobState
-from wimtui.widgets.cells import Cell, age_text, plain, size_text
+from wimtui.widgets.cells import Cell, age_text, plain, plain_text, size_text
 from wimtui.widgets.column_table import Column, ColumnTable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from wimtui.jobs import Job
+    from wimtui.jobs import Job, JobPhase
     from wimtui.widgets.cells import Tone
 
 _TONES: dict[JobState, Tone] = {
@@ -69,3 +69,26 @@ def job_line(job: Job, now: float) -> str:
     if left is not None:
         parts.append(f"{age_text(left)} left")
     return " · ".join(parts)
+
+
+def job_log(job: Job, now: float) -> list[Cell]:
+    """Return a line for each phase of a job, and then what it noted; safe to be shown."""
+    failed = job.state in (JobState.FAILED, JobState.CANCELLED)
+    lines = [_phase_line(phase, now) for phase in job.phases[:-1]]
+    if job.phases:
+        lines.append(_phase_line(job.phases[-1], now, is_cut=failed))
+    return [*lines, *(Cell(plain_text(line)) for line in job.lines)]
+
+
+def _phase_line(phase: JobPhase, now: float, *, is_cut: bool = False) -> Cell:
+    took = (phase.ended or now) - phase.began
+    done = phase.last
+    parts = [f"{took:5.1f} s" if phase.ended else f"{age_text(took):>7}"]
+    if done.bytes_done:
+        parts.append(f"{size_text(done.bytes_done):>6}")
+        if phase.ended and took > 0.3:
+            parts.append(f"{size_text(int(done.bytes_done / took))}/s")
+    if done.items_done:
+        parts.append(f"{done.items_done:,} items")
+    sign, tone = ("●", "info") if not phase.ended else ("✗", "bad") if is_cut else ("✓", "good")
+    return Cell(f"{sign} {plain(phase.name):<10}{'  '.join(parts)}", tone)  # type: ignore[arg-type]
