@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from wimtui.control.errors import ControlError
     from wimtui.engine.errors import WimError
     from wimtui.service.commits import Committed
+    from wimtui.service.export import ExportResult
     from wimtui.service.extract import ExtractResult
     from wimtui.service.verify import VerifyReport
 
@@ -81,3 +82,13 @@ def commit_failure(error: WimError | ControlError | OSError, *, is_mounted: bool
     if isinstance(error, DaemonGoneError):
         return f"{text}; what was staged is safe, a remount brings it back"
     return f"{text}; the mount goes on" if is_mounted else f"{text}; all changes stay staged"
+
+
+def exported_text(result: ExportResult) -> tuple[str, tuple[str, ...]]:
+    """One line about an export, and lines about what was left out."""
+    text = f"{result.path}: {result.file_count:,} files, {result.nbytes:,} bytes"
+    if result.deleted_count:
+        text += f"; {result.deleted_count:,} deletions listed"
+    if result.skipped_count:
+        text += f"; {result.skipped_count:,} skipped"
+    return text, result.skipped

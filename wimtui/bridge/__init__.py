@@ -23,6 +23,7 @@ from wimtui.bridge.logs import LogCalls
 from wimtui.bridge.mounts import MountCalls
 from wimtui.bridge.places import PlaceCalls
 from wimtui.bridge.recovery import RecoveryCalls
+from wimtui.bridge.stagings import StagingCalls
 from wimtui.job_runner import JobRunner
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class Bridge:
         logs: Calls about log files.
         edits: Calls that write into WIMs.
         recovery: Calls about mounts that are to be another or back.
+        stagings: Calls about what is staged.
     """
 
     def __init__(self, app: MessagePump, services: Services) -> None:
@@ -61,6 +63,7 @@ class Bridge:
         self.logs = LogCalls(asker, services)
         self.edits = EditCalls(asker, services, self.jobs)
         self.recovery = RecoveryCalls(app, asker, services, self.jobs)
+        self.stagings = StagingCalls(asker, services, self.jobs)
         self._app = app
         self._asker = asker
 

@@ -13,11 +13,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from wimtui.control.errors import RemoteError
-from wimtui.engine.errors import CancelledError, NodeExistsError, WimError, WriteFailedError
+from wimtui.engine.errors import (
+    CancelledError,
+    NodeExistsError,
+    UsageError,
+    WimError,
+    WriteFailedError,
+)
 from wimtui.engine.progress import Phase, Progress
 from wimtui.service.change_sources import StreamPiece, open_source
 from wimtui.service.changes import StagedChange, image_path
 from wimtui.service.export_writers import open_writer
+from wimtui.service.shell import temporary_copy
 from wimtui.service.stagings import find_staged
 
 if TYPE_CHECKING:
@@ -37,6 +44,9 @@ or newline is ``\\\\``, ``\\t`` or ``\\n``.
 
 _NAME_ERRNOS: Final = frozenset({errno.EEXIST, errno.EINVAL, errno.EILSEQ, errno.ENAMETOOLONG})
 """What is wrong with one name and no reason to give up the others."""
+
+MAX_COPY_NBYTES: Final = 256 << 20
+"""Of a file to be looked at."""
 
 _READ_NBYTES: Final = 4 << 20
 _MAX_SKIPPED: Final = 100
@@ -105,6 +115,41 @@ def export_changes(
         wanted = image_path(staged, below)
         changes = [change for change in found if is_below(change.path, wanted)]
         return _Export(source, progress, cancel).run(changes, place)
+
+
+def copy_of_staged(target: str, path: str, *, before: bool = False) -> str:
+    """Return the path of a temporary copy of a changed file, to be looked at.
+
+    Args:
+        target: Mount point, mount id or staging folder.
+        path: From the root of the image.
+        before: As the image has it, instead of as it is staged.
+
+    Raises:
+        NodeNotFoundError: There is no such file.
+        UsageError: It is too large for a temporary folder.
+        OSError: The copy cannot be written.
+    """
+    with open_source(find_staged(target)) as source:
+        first = source.read(path, "", 0, _READ_NBYTES, before=before)
+        if first.size > MAX_COPY_NBYTES:
+            raise UsageError(
+                f"{first.size:,} bytes are too many for a temporary copy",
+                path=path,
+                hint="export the changes, or open the file in a mount",
+            )
+
+        def pieces() -> Iterator[bytes]:
+            offset, data = 0, first.data
+            while data:
+                yield data
+                offset += len(data)
+                left = first.size - offset
+                data = b""
+                if left > 0:
+                    data = source.read(path, "", offset, _READ_NBYTES, before=before).data
+
+        return temporary_copy(path.rpartition("/")[2], pieces())
 
 
 def is_below(path: str, folder: str) -> bool:

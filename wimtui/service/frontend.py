@@ -10,7 +10,9 @@ from wimtui.service import (
     archives,
     changes,
     commits,
+    comparisons,
     editing,
+    export,
     extract,
     folders,
     holders,
@@ -218,6 +220,28 @@ class Services:
     ) -> extract.ExtractResult:
         """Write a file or folder. Raises WimError."""
         return extract.extract(session, dentry, folder, progress, cancel)
+
+    def changes_since(self, target: str, known: str) -> changes.ChangeList | None:
+        """Return what is staged, None if nothing has changed. Raises ControlError, WimError."""
+        return changes.changes_since(target, known)
+
+    def diff_path(self, target: str, path: str) -> comparisons.PathDiff:
+        """Compare a path with the image. Raises ControlError, WimError."""
+        return comparisons.diff_path(target, path)
+
+    def restore(self, target: str, path: str) -> int:
+        """Undo what is staged at a path and below. Raises ControlError, WimError, OSError."""
+        return changes.restore_at(target, [path])
+
+    def copy_of_staged(self, target: str, path: str, *, before: bool) -> str:
+        """Return a temporary copy of a file. Raises ControlError, WimError, OSError."""
+        return export.copy_of_staged(target, path, before=before)
+
+    def export_changes(
+        self, target: str, output: str, below: str, progress: ProgressSink, cancel: CancelToken
+    ) -> export.ExportResult:
+        """Write changes into a folder or an archive. Raises ControlError, WimError."""
+        return export.export_changes(target, output, below, progress, cancel)
 
     def recent_wims(self) -> tuple[recents.RecentWim, ...]:
         """Return the WIMs opened lately."""
