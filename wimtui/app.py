@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlparse
 from textual import on
 from textual.binding import Binding
 
-from wimtui import logs, messages, settings
+from wimtui import logs, messages, settings, upkeep_messages
 from wimtui.bridge.mounts import LIST_MOUNTS
 from wimtui.jobs import JobState
 from wimtui.screens.archive import ArchiveScreen
@@ -58,6 +58,8 @@ class WimtuiApp(WishingApp):
         Binding("question_mark,f1", "help", "Help", tooltip="All keys", id="help"),
         Binding("L", "log", "Log", show=False, tooltip="The logs of app and daemons", id="log"),
         Binding("J", "jobs", "Jobs", show=False, tooltip="Running and finished jobs", id="jobs"),
+        Binding("ctrl+r", "recover", "Recover", show=False,
+                tooltip="What crashes and kills left behind", id="recover"),
         Binding("comma", "settings", "Settings", show=False, tooltip="Theme and defaults",
                 id="settings"),
         Binding("ctrl+q", "leave", "Quit", show=False, tooltip="Quit; mounts live on",
@@ -116,6 +118,7 @@ class WimtuiApp(WishingApp):
         calm_interpreter()
         self.bridge.mounts.poll(self)
         self.set_interval(_POLL_S, lambda: self.bridge.mounts.poll(self))
+        self.bridge.recovery.read(self)
         for path in reversed(self._wims):
             self.push_screen(ArchiveScreen(self.bridge, path, readonly=self.readonly))
 
@@ -171,6 +174,12 @@ class WimtuiApp(WishingApp):
         self.say(where + (f"; {message.note}" if message.note else ""), "Unmounted")
         self.bridge.mounts.poll(self)
 
+    @on(upkeep_messages.MountReplaced)
+    def mount_replaced(self, message: upkeep_messages.MountReplaced) -> None:
+        """Go to what is mounted in its place; the job says the rest."""
+        self._home.select_mount(message.summary.mount_id)
+        self.bridge.mounts.poll(self)
+
     @on(messages.JobStarted)
     def job_started(self) -> None:
         """Count it."""
@@ -181,6 +190,9 @@ class WimtuiApp(WishingApp):
         """Say how it went, and look again: it may have changed a mount."""
         self._show_job_count()
         self.bridge.mounts.poll(self)
+        for screen in self.screen_stack:
+            if isinstance(screen, WimtuiScreen) and screen.is_mounted:
+                screen.job_ended()
         job = message.job
         severity = "information" if job.state is JobState.DONE else "warning"
         if job.state is JobState.FAILED:
@@ -229,6 +241,10 @@ class WimtuiApp(WishingApp):
         """Show the logs."""
         if not isinstance(self.screen, LogScreen):
             self.push_screen(LogScreen(self.bridge, readonly=self.readonly))
+
+    def action_recover(self) -> None:
+        """Show what needs a decision."""
+        self.show_recover()
 
     def action_jobs(self) -> None:
         """Show the jobs."""

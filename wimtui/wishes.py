@@ -8,7 +8,7 @@ from textual import on
 from textual.app import App, SuspendNotSupported
 from textual.screen import ModalScreen
 
-from wimtui import messages
+from wimtui import messages, upkeep_messages
 from wimtui.bridge import Bridge
 from wimtui.jobs import Job, JobState
 from wimtui.screens.archive import ArchiveScreen
@@ -16,6 +16,8 @@ from wimtui.screens.browse import BrowseScreen
 from wimtui.screens.commit import CommitDialog
 from wimtui.screens.jobs import JobsDialog
 from wimtui.screens.mount import MountDialog
+from wimtui.screens.recover import RecoverScreen
+from wimtui.screens.switch import SwitchBusyDialog, SwitchImageDialog
 from wimtui.screens.unmount import UnmountDialog
 from wimtui.widgets.cells import plain
 
@@ -112,6 +114,42 @@ class WishingApp(App[None]):
                 dialog = UnmountDialog(self.bridge, mount, message.cause, message.holders)
                 self.push_screen(dialog)
                 return
+
+    @on(upkeep_messages.Remount)
+    def remount(self, message: upkeep_messages.Remount) -> None:
+        """Mount again what lost its daemon."""
+        self.bridge.recovery.remount(message.mount)
+
+    @on(upkeep_messages.SwitchMount)
+    def switch_mount(self, message: upkeep_messages.SwitchMount) -> None:
+        """Mount something else at the same place."""
+        self.bridge.recovery.switch(message)
+
+    @on(upkeep_messages.SwitchRefused)
+    def switch_refused(self, message: upkeep_messages.SwitchRefused) -> None:
+        """Talk about a mount that is in use."""
+        self.push_screen(SwitchBusyDialog(self.bridge, message))
+
+    @on(upkeep_messages.ChooseImage)
+    def choose_image(self, message: upkeep_messages.ChooseImage) -> None:
+        """Ask which other image to mount."""
+        self.push_screen(SwitchImageDialog(self.bridge, message.mount))
+
+    @on(upkeep_messages.ShowRecover)
+    def show_recover(self) -> None:
+        """Show what needs a decision."""
+        if not isinstance(self.screen, RecoverScreen):
+            self.push_screen(RecoverScreen(self.bridge, readonly=self.readonly))
+
+    @on(upkeep_messages.RecoverablesRead)
+    def recoverables_read(self, message: upkeep_messages.RecoverablesRead) -> None:
+        """Show at the start what needs a decision; mounts of other sessions do not."""
+        if not any(one.is_own for one in message.found) or isinstance(self.screen, RecoverScreen):
+            return
+        if isinstance(self.screen, ModalScreen):
+            self.say("ctrl+r shows what", "Something needs to be recovered")
+        else:
+            self.push_screen(RecoverScreen(self.bridge, message.found, readonly=self.readonly))
 
     @on(messages.ShowImage)
     def show_image(self, message: messages.ShowImage) -> None:

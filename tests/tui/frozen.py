@@ -23,9 +23,12 @@ from wimtui.service.mount_points import MountPlace, PlaceState
 from wimtui.service.mounts import MountActivity, MountStatus, MountSummary
 from wimtui.service.previews import Preview, preview_of
 from wimtui.service.recents import RecentWim
+from wimtui.service.space import ImageLoss, SpaceFacts
+from wimtui.service.write_access import StagingPlace, WriteAccess
 
 if TYPE_CHECKING:
     from wimtui.engine.progress import CancelToken, ProgressSink
+    from wimtui.service.recovery import Recoverable
     from wimtui.service.verify import VerifyReport
 
 NOW = 1_767_225_600.0
@@ -193,6 +196,26 @@ class FrozenServices(Services):
             reads=12_345 * number, bytes_read=987_654_321 * number, cache_hits=9000,
             cache_misses=1000, cache_nbytes=250 << 20,
         )  # fmt: skip
+
+    def recoverables(self) -> tuple[Recoverable, ...]:
+        return ()
+
+    def space_of(self, path: str) -> SpaceFacts:
+        return SpaceFacts(FACTS.file_size, 123_456_789, 0, is_interrupted=False)
+
+    def loss_of(self, path: str, index: int) -> ImageLoss:
+        info = FACTS.images[index - 1]
+        return ImageLoss(
+            index, info.name, info.file_count, info.directory_count, 31_337, 987_654_321,
+            is_boot=FACTS.boot_index == index,
+        )  # fmt: skip
+
+    def check_write_access(
+        self, wim: str, references: tuple[str, ...], staging_typed: str
+    ) -> WriteAccess:
+        place = StagingPlace(staging_typed or "/srv/images", True, "changes are staged there",
+                             free_nbytes=123 << 30)  # fmt: skip
+        return WriteAccess("", place)
 
     def holders_of(self, mount_point: str) -> tuple[Holder, ...]:
         return (

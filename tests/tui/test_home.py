@@ -137,7 +137,7 @@ def test_a_killed_daemon_shows_as_dead_and_is_cleared(wim: Path, mounter: Mounte
     async def scenario(pilot: Pilot[None]) -> None:
         row = await choose(pilot, point)
         os.kill(pid, signal.SIGKILL)
-        await until(pilot, lambda: row.badge.text == "● dead", "it shows as dead")
+        await until(pilot, lambda: row.badge.text == "● needs remount", "it shows as dead")
         await pilot.press("u")
         await until(pilot, lambda: not is_mounted(point), "cleared")
         await until(pilot, lambda: str(point) not in shown_points(pilot), "it is gone")

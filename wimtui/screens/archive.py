@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import PurePath
 from typing import TYPE_CHECKING, ClassVar
 
@@ -11,13 +10,27 @@ from textual.binding import Binding
 from textual.containers import Horizontal, Vertical
 from textual.widgets import Input
 
-from wimtui import messages
+from wimtui import messages, upkeep_messages
 from wimtui.screens.base import WimtuiScreen
-from wimtui.service.archives import ARCHITECTURES
+from wimtui.screens.image_edit import (
+    DeleteImageDialog,
+    Deletion,
+    EditImageDialog,
+    Optimisation,
+    OptimizeDialog,
+)
+from wimtui.service.editing import ImageProperties
 from wimtui.widgets.cells import Cell, plain
 from wimtui.widgets.column_table import ColumnTable
 from wimtui.widgets.fact_list import FactList
-from wimtui.widgets.image_table import SORTS, ImageRow, ImageTable, archive_facts, image_facts
+from wimtui.widgets.image_table import (
+    SORTS,
+    ImageRow,
+    ImageTable,
+    archive_facts,
+    image_facts,
+    rows_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,8 +38,9 @@ if TYPE_CHECKING:
     from textual.app import ComposeResult
 
     from wimtui.bridge import Bridge
-    from wimtui.service.archives import ArchiveFacts, ImageInfo
+    from wimtui.service.archives import ArchiveFacts
     from wimtui.service.mounts import MountSummary
+    from wimtui.service.space import SpaceFacts
 
 
 class ArchiveScreen(WimtuiScreen):
@@ -41,6 +55,12 @@ class ArchiveScreen(WimtuiScreen):
         Binding("s", "sort", "Sort", tooltip="Sort by the next column", id="wim.sort"),
         Binding("S", "reverse", "Reverse", tooltip="Sort the other way round", show=False,
                 id="wim.reverse"),
+        Binding("e", "edit", "Edit", tooltip="Rename or describe the image", id="wim.edit"),
+        Binding("x,delete", "delete", "Delete", tooltip="Delete the image", id="wim.delete"),
+        Binding("B", "boot", "Boot image", tooltip="Make it the boot image, or no longer",
+                show=False, id="wim.boot"),
+        Binding("O", "optimize", "Optimise", tooltip="Write the WIM anew without dead bytes",
+                show=False, id="wim.optimize"),
         Binding("y", "copy_path", "Copy path", tooltip="Copy the WIM's path", show=False,
                 id="wim.copy"),
         Binding("o", "app.open_wim", "Open WIM", tooltip="Open another WIM", show=False,
@@ -48,13 +68,14 @@ class ArchiveScreen(WimtuiScreen):
         Binding("r", "refresh", "Refresh", tooltip="Read the WIM again", show=False,
                 id="wim.refresh"),
     ]  # fmt: skip
-    CHANGING: ClassVar[frozenset[str]] = frozenset({"mount"})
+    CHANGING: ClassVar[frozenset[str]] = frozenset({"mount", "edit", "delete", "boot", "optimize"})
 
     def __init__(self, bridge: Bridge, path: str, *, readonly: bool = False) -> None:
         super().__init__(bridge, PurePath(path).name, readonly=readonly)
         self.path = path
         self.facts: ArchiveFacts | None = None
         self._mounts: Sequence[MountSummary] = ()
+        self._space: SpaceFacts | None = None
         self._problem = ""
         self._sort, self._reverse = "index", False
 
@@ -91,11 +112,35 @@ class ArchiveScreen(WimtuiScreen):
         message.stop()
         self.facts = message.facts
         self._problem = ""
-        self.query_one("#header-facts", FactList).show(archive_facts(message.facts))
+        self._show_header()
+        self.bridge.edits.read_space(self, self.path)
         count = message.facts.image_count
         self.query_one(ImageTable).border_subtitle = "1 image" if count == 1 else f"{count} images"
         self._show_images()
         self.refresh_bindings()
+
+    @on(upkeep_messages.SpaceRead)
+    def take_space(self, message: upkeep_messages.SpaceRead) -> None:
+        """Show how much of the file is in use."""
+        message.stop()
+        self._space = message.space
+        self._show_header()
+
+    def _show_header(self) -> None:
+        if self.facts is not None:
+            header = self.query_one("#header-facts", FactList)
+            header.show(archive_facts(self.facts, self._space))
+
+    @on(upkeep_messages.WimWritten)
+    def wim_written(self, message: upkeep_messages.WimWritten) -> None:
+        """Read the WIM again."""
+        message.stop()
+        self.action_refresh()
+
+    def on_screen_resume(self) -> None:
+        """Look again after another screen was on top: it may have been written."""
+        if self.facts is not None:
+            self.action_refresh()
 
     @on(messages.OperationFailed)
     def take_failure(self, message: messages.OperationFailed) -> None:
@@ -116,27 +161,12 @@ class ArchiveScreen(WimtuiScreen):
             self._mounts = mounts
             self._show_images()
 
-    def _row(self, facts: ArchiveFacts, info: ImageInfo) -> ImageRow:
-        windows = info.windows
-        own = {self.path, os.path.realpath(self.path)}
-        return ImageRow(
-            info,
-            "" if windows is None else ARCHITECTURES.get(windows.architecture, "unknown"),
-            is_boot=facts.boot_index == info.index,
-            is_solid=facts.solid,
-            mount_points=tuple(
-                mount.mount_point
-                for mount in self._mounts
-                if mount.image_index == info.index and mount.wim_path in own
-            ),
-        )
-
     def _show_images(self) -> None:
         facts = self.facts
         if facts is None:
             return
         wanted = self.query_one("#filter", Input).value.casefold().split()
-        rows = [self._row(facts, info) for info in facts.images]
+        rows = rows_of(facts, self.path, self._mounts)
         shown = [row for row in rows if all(word in row.text() for word in wanted)]
         shown.sort(key=SORTS[self._sort], reverse=self._reverse)  # type: ignore[arg-type]
         hint = "No image matches; Escape ends the filter." if wanted else "This WIM has no images."
@@ -214,11 +244,17 @@ class ArchiveScreen(WimtuiScreen):
             return None
         if not self.is_mounted:
             return True
-        if action in ("mount", "browse"):
+        if action == "delete":
+            return True if self.current is not None and self._image_count > 1 else None
+        if action in ("mount", "browse", "edit", "boot"):
             return True if self.current is not None else None
-        if action == "verify":
+        if action in ("verify", "optimize"):
             return True if self.facts is not None else None
         return True
+
+    @property
+    def _image_count(self) -> int:
+        return 0 if self.facts is None else self.facts.image_count
 
     @property
     def references(self) -> tuple[str, ...]:
@@ -248,6 +284,53 @@ class ArchiveScreen(WimtuiScreen):
     def action_verify(self) -> None:
         """Read and check every blob."""
         self.bridge.archives.verify(self.path, self.references)
+
+    def action_edit(self) -> None:
+        """Ask what the image is to be called, and more."""
+        row = self.current
+        if row is None:
+            return
+
+        def save(properties: object) -> None:
+            if isinstance(properties, ImageProperties) and properties != ImageProperties():
+                self.bridge.edits.set_image(self, self.path, row.info.index, properties)
+
+        self.app.push_screen(EditImageDialog(row), save)
+
+    def action_boot(self) -> None:
+        """Make the image the boot image, or no longer."""
+        row = self.current
+        if row is not None:
+            properties = ImageProperties(boot=not row.is_boot)
+            self.bridge.edits.set_image(self, self.path, row.info.index, properties)
+
+    def action_delete(self) -> None:
+        """Delete the image once that is confirmed; one that is mounted stays."""
+        row = self.current
+        if row is None:
+            return
+        if row.mount_points:
+            cause = f"image {row.info.index} is mounted at {row.mount_points[0]}"
+            failure = messages.OperationFailed("delete the image", cause, "unmount it first", 24)
+            self.post_message(failure)
+            return
+
+        def delete(deletion: object) -> None:
+            if isinstance(deletion, Deletion):
+                index = row.info.index
+                self.bridge.edits.delete_image(self, self.path, index, soft=deletion.soft)
+
+        self.app.push_screen(DeleteImageDialog(self.bridge, self.path, row), delete)
+
+    def action_optimize(self) -> None:
+        """Write the WIM anew once that is confirmed."""
+
+        def optimize(chosen: object) -> None:
+            if isinstance(chosen, Optimisation):
+                self.bridge.edits.optimize(self, self.path, recompress=chosen.recompress)
+                self.post_message(messages.ShowJobs())
+
+        self.app.push_screen(OptimizeDialog(self.path, self._space), optimize)
 
     def action_copy_path(self) -> None:
         """Copy the WIM's path."""

@@ -82,6 +82,9 @@ class WimtuiScreen(_Attentive, Screen[None]):
     def show_mounts(self, mounts: Sequence[MountSummary]) -> None:
         """Take in the latest list of mounts."""
 
+    def job_ended(self) -> None:
+        """A long operation is over."""
+
     def action_back(self) -> None:
         """Go back to the screen before."""
         self.app.pop_screen()

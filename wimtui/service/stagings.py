@@ -65,7 +65,8 @@ class StagedMount:
 def loose_stagings(records: tuple[MountRecord, ...]) -> tuple[StagedMount, ...]:
     """Return the staging folders that no registry entry tells of, as after a reboot."""
     told = {record.entry.staging_path for record in records}
-    wims = {record.entry.wim_path for record in records}
+    # Mounts that no entry tells of may be those of another session, and so what lies beside them.
+    wims = {record.entry.wim_path for record in records if record.entry.mount_id}
     wims.update(wim.path for wim in recent_wims())
     folders = (folder for folder in known_stagings(sorted(wims)) if folder not in told)
     return tuple(StagedMount(None, folder, StagingNote.read(folder)) for folder in folders)

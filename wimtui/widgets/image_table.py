@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from wimtui.service.archives import ARCHITECTURES
 from wimtui.widgets.cells import (
     NOTHING,
     Cell,
@@ -16,9 +18,11 @@ from wimtui.widgets.cells import (
 from wimtui.widgets.column_table import Column, ColumnTable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from wimtui.service.archives import ArchiveFacts, ImageInfo
+    from wimtui.service.mounts import MountSummary
+    from wimtui.service.space import SpaceFacts
     from wimtui.widgets.fact_list import Fact
 
 
@@ -65,6 +69,24 @@ class ImageRow:
             self.version, self.architecture, self.languages, " ".join(self.mount_points),
         )  # fmt: skip
         return "\n".join(parts).casefold()
+
+
+def rows_of(facts: ArchiveFacts, path: str, mounts: Iterable[MountSummary]) -> Iterator[ImageRow]:
+    """Yield the images of a WIM, with where they are mounted."""
+    own = {path, os.path.realpath(path)}
+    points: dict[int, list[str]] = {}
+    for mount in mounts:
+        if mount.wim_path in own:
+            points.setdefault(mount.image_index, []).append(mount.mount_point)
+    for info in facts.images:
+        windows = info.windows
+        yield ImageRow(
+            info,
+            "" if windows is None else ARCHITECTURES.get(windows.architecture, "unknown"),
+            is_boot=facts.boot_index == info.index,
+            is_solid=facts.solid,
+            mount_points=tuple(points.get(info.index, ())),
+        )
 
 
 SORTS: Mapping[str, Callable[[ImageRow], object]] = {
@@ -197,10 +219,11 @@ def _windows_facts(row: ImageRow) -> Iterator[Fact]:
         yield "Service pack", f"build {pack}, level {level}"
 
 
-def archive_facts(facts: ArchiveFacts) -> Iterator[Fact]:
-    """Return what the header says."""
+def archive_facts(facts: ArchiveFacts, space: SpaceFacts | None = None) -> Iterator[Fact]:
+    """Return what the header says, and what of the file is in use as soon as that is known."""
     yield "Path", Cell(plain(facts.path), "strong")
     yield "Size", exact_size_text(facts.file_size)
+    yield "Reclaimable", NOTHING if space is None else _reclaimable(space)
     chunk = f", chunks of {size_text(facts.chunk_size)}" if facts.chunk_size else ""
     solid = ", solid" if facts.solid else ""
     yield "Compression", f"{facts.compression}{chunk}{solid}"
@@ -208,7 +231,16 @@ def archive_facts(facts: ArchiveFacts) -> Iterator[Fact]:
     yield "Images", f"{facts.image_count}{boot}"
     yield "Part", f"{facts.part_number} of {facts.total_parts}"
     yield "GUID", facts.guid
+    has_table = "Integrity info" in facts.attributes
+    yield "Integrity", "has a table of checksums" if has_table else "no table of checksums"
     yield "Version", f"{facts.version:#x}"
     yield "Attributes", ", ".join(facts.attributes) or NOTHING
     for warning in facts.warnings:
         yield "Warning", Cell(plain(warning), "warn")
+
+
+def _reclaimable(space: SpaceFacts) -> Cell | str:
+    if not space.reclaimable:
+        return "nothing"
+    text = exact_size_text(space.reclaimable)
+    return Cell(f"{text}, Optimise gives it back", "warn")

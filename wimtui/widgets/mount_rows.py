@@ -106,7 +106,7 @@ class MountRow:
         """The status in a word or two: what the registry says, and what the daemon adds."""
         status = self.summary.status.value
         if status == "dead":
-            return "needs remount"
+            return "needs remount" if self.summary.mount_id else "unknown"
         if status == "ok" and self.is_silent:
             return "silent"
         if status == "ok" and self.changes:

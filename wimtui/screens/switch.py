@@ -1,0 +1,160 @@
+"""The dialogs of a switch: which image to mount instead, and who keeps the mount busy."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import on
+from textual.binding import Binding
+from textual.containers import Horizontal, Vertical
+from textual.widgets import Button, Static
+
+from wimtui import messages, upkeep_messages
+from wimtui.screens.base import Dialog
+from wimtui.widgets.cells import plain
+from wimtui.widgets.column_table import ColumnTable
+from wimtui.widgets.holder_table import HolderTable
+from wimtui.widgets.image_table import ImageTable, rows_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from textual.app import ComposeResult
+
+    from wimtui.bridge import Bridge
+    from wimtui.service.mounts import MountSummary
+
+_LOOK_S = 1.0
+
+
+class SwitchImageDialog(Dialog):
+    """Posts which image is to be mounted at the place of another."""
+
+    AUTO_FOCUS: ClassVar[str | None] = "#choices"
+
+    def __init__(self, bridge: Bridge, mount: MountSummary) -> None:
+        super().__init__()
+        self._bridge = bridge
+        self._mount = mount
+
+    def compose(self) -> ComposeResult:
+        """The images of the WIM."""
+        with Vertical(classes="dialog wide tall") as dialog:
+            dialog.border_title = "Mount another image"
+            yield Static(plain(self._mount.mount_point), markup=False, classes="strong")
+            yield Static(
+                "The mount ends, and the image that you choose is mounted there in the same way.",
+                classes="note",
+            )
+            yield ImageTable(id="choices", hint="Reading the WIM…")
+            yield Static("", id="outcome", markup=False)
+            with Horizontal(classes="buttons"):
+                yield Button("Switch", id="switch", variant="primary", compact=True)
+                yield Button("Cancel", id="cancel", compact=True)
+
+    def on_mount(self) -> None:
+        """Read the images."""
+        self._bridge.archives.open(self, self._mount.wim_path)
+
+    @on(messages.ArchiveOpened)
+    def take_facts(self, message: messages.ArchiveOpened) -> None:
+        """Show them, the cursor on the one that is mounted."""
+        message.stop()
+        mounts: Sequence[MountSummary] = getattr(self.app, "mounts", ())
+        table = self.query_one(ImageTable)
+        table.show(list(rows_of(message.facts, message.path, mounts)), "This WIM has no images.")
+        table.move_to(self._mount.image_index)
+
+    @on(messages.OperationFailed)
+    def failed(self, message: messages.OperationFailed) -> None:
+        """Say why there is nothing to choose."""
+        message.stop()
+        self._say(f"{message.cause}. {message.hint}")
+
+    @on(ColumnTable.Selected)
+    @on(Button.Pressed, "#switch")
+    def chosen(self) -> None:
+        """Wish it, unless it is mounted already."""
+        row = self.query_one(ImageTable).current
+        if row is None:
+            return
+        index = row.info.index
+        if index == self._mount.image_index:
+            self._say(f"image {index} is mounted there already")
+            return
+        self.post_message(upkeep_messages.SwitchMount(self._mount, image_index=index))
+        self.dismiss(None)
+
+    def _say(self, text: str) -> None:
+        self.query_one("#outcome", Static).update(plain(text))
+
+    @on(Button.Pressed, "#cancel")
+    def cancelled(self) -> None:
+        """Leave the mount as it is."""
+        self.action_close()
+
+
+class SwitchBusyDialog(Dialog):
+    """Shows who uses a mount that is to be switched; switches it once nobody does."""
+
+    AUTO_FOCUS: ClassVar[str | None] = "#wait"
+    BINDINGS: ClassVar = [
+        Binding("w", "wait", "Wait", tooltip="Switch as soon as nobody uses it"),
+    ]
+
+    def __init__(self, bridge: Bridge, refused: upkeep_messages.SwitchRefused) -> None:
+        super().__init__()
+        self._bridge = bridge
+        self._wish = refused.wish
+        self._holders = refused.holders
+        self.is_waiting = False
+
+    def compose(self) -> ComposeResult:
+        """What is the matter, who it is, what to do."""
+        with Vertical(classes="dialog") as dialog:
+            dialog.border_title = "Mount in use"
+            yield Static(plain(self._wish.mount.mount_point), markup=False, classes="strong")
+            yield Static(
+                "Somebody has files open there, or works in one of its folders. It is mounted as "
+                "it was.",
+                classes="note",
+            )
+            yield HolderTable(id="holders", hint="nobody that you may see")
+            yield Static("", id="outcome", markup=False)
+            with Horizontal(classes="buttons"):
+                yield Button("Wait", id="wait", variant="primary", compact=True)
+                yield Button("Cancel", id="cancel", compact=True)
+
+    def on_mount(self) -> None:
+        """Show who it is and keep looking."""
+        self.query_one(HolderTable).show(list(self._holders))
+        self.set_interval(_LOOK_S, self._look)
+
+    def _look(self) -> None:
+        self._bridge.mounts.find_holders(self, self._wish.mount.mount_point)
+
+    @on(messages.HoldersFound)
+    def take_holders(self, message: messages.HoldersFound) -> None:
+        """Show who uses it at this moment; once nobody does, go on."""
+        message.stop()
+        self.query_one(HolderTable).show(list(message.holders))
+        if not message.holders and self.is_waiting:
+            self.post_message(self._wish)
+            self.dismiss(None)
+        elif not message.holders:
+            self._say("nobody uses it any more: Wait switches it now")
+
+    def _say(self, text: str) -> None:
+        self.query_one("#outcome", Static).update(plain(text))
+
+    @on(Button.Pressed, "#wait")
+    def action_wait(self) -> None:
+        """Switch as soon as nobody uses it."""
+        self.is_waiting = True
+        self._say("waiting…")
+        self._look()
+
+    @on(Button.Pressed, "#cancel")
+    def cancelled(self) -> None:
+        """Leave the mount as it is."""
+        self.action_close()
