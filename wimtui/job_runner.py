@@ -139,14 +139,14 @@ class JobRunner:
             self._threads[job.number].join(max(deadline - time.monotonic(), 0.0))
 
 
-def sink_of(job: Job) -> Callable[[Progress], None]:
-    """Return what takes an operation's progress for a job."""
+def sink_of(job: Job) -> Callable[..., None]:
+    """Return what takes an operation's progress for a job, and the seconds the phase has lasted."""
 
-    def take(progress: Progress) -> None:
+    def take(progress: Progress, in_phase_s: float = 0.0) -> None:
         moment = JobProgress(
             progress.phase.value, progress.bytes_done, progress.bytes_total,
             progress.items_done, progress.items_total, progress.path,
         )  # fmt: skip
-        job.take(moment, time.time())
+        job.take(moment, time.time(), in_phase_s)
 
     return take

@@ -75,11 +75,17 @@ class Job:
     """Its log, and what there is to read about the outcome."""
     is_cancelling: bool = False
 
-    def take(self, progress: JobProgress, now: float) -> None:
-        """Take in how far it is."""
+    def take(self, progress: JobProgress, now: float, in_phase_s: float = 0.0) -> None:
+        """Take in how far it is.
+
+        Args:
+            progress: How far.
+            now: Seconds since 1970.
+            in_phase_s: How long the phase has lasted, where that is not its beginning.
+        """
         if progress.phase and not self._is_in(progress.phase):
             self.end_phase(now)
-            self.phases = (*self.phases, JobPhase(progress.phase, now))
+            self.phases = (*self.phases, JobPhase(progress.phase, now - in_phase_s))
         if progress.phase:
             self.phases = (*self.phases[:-1], replace(self.phases[-1], last=progress))
         self.progress = progress

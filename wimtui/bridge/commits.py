@@ -14,7 +14,7 @@ from wimtui.engine.errors import WimError
 from wimtui.job_runner import sink_of
 from wimtui.outcomes import commit_failure, committed_text, sentence_of
 from wimtui.service.browse import CancelToken
-from wimtui.service.commits import CommitSettings, committed, progress_of
+from wimtui.service.commits import committed, progress_of
 from wimtui.service.mounts import MountStatus
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from wimtui.engine.progress import Progress, ProgressSink
     from wimtui.job_runner import JobRunner
     from wimtui.jobs import Job
+    from wimtui.service.commits import CommitSettings
     from wimtui.service.frontend import Services
     from wimtui.service.mounts import MountSummary
     from wimtui.service.operations import RunningOperation
@@ -172,7 +173,7 @@ class CommitCalls:
 
         def take(event: Event) -> None:
             if isinstance(event, ProgressEvent):
-                sink(progress_of(event))
+                sink(progress_of(event), event.elapsed_ms / 1000)
             elif isinstance(event, LogEvent):
                 job.note(f"{event.level} {event.text}")
 
@@ -185,7 +186,9 @@ class CommitCalls:
             job.summary = commit_failure(error, is_mounted=True)
             raise
         if ended is not None:
-            job.summary = committed_text(committed(mount.wim_path, ended, CommitSettings()))
+            job.summary = committed_text(committed(mount.wim_path, ended.data))
+            if ended.text:
+                job.note(ended.text)
         return True
 
 

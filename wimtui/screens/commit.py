@@ -11,7 +11,7 @@ from textual.containers import Grid, Horizontal, Vertical
 from textual.widgets import Button, Input, Label, OptionList, Select, Static
 
 from wimtui import messages
-from wimtui.screens.base import Dialog
+from wimtui.screens.base import Dialog, WimtuiScreen
 from wimtui.screens.commit_ways import (
     MANY_FILES,
     Way,
@@ -59,6 +59,7 @@ class CommitDialog(Dialog):
     """Returns the job that writes, or None."""
 
     AUTO_FOCUS: ClassVar[str | None] = "#ways"
+    VERTICAL_BREAKPOINTS = WimtuiScreen.VERTICAL_BREAKPOINTS
     BINDINGS: ClassVar = [
         Binding("ctrl+s", "go", "Do it", tooltip="Do what is chosen", priority=True),
         Binding("ctrl+y", "copy", "Copy command", tooltip="Copy the equivalent command",
@@ -95,6 +96,7 @@ class CommitDialog(Dialog):
         mount = self.mount_summary
         with Vertical(classes="dialog wide") as dialog:
             dialog.border_title = "Commit" if self._stays else "Unmount"
+            dialog.border_subtitle = "ctrl+s does it · ctrl+y copies · esc leaves it"
             where = mount.mount_point or mount.staging_path
             yield Static(plain(where), markup=False, classes="strong")
             yield Static("looking at what is staged…", id="staged", markup=False)
@@ -112,7 +114,7 @@ class CommitDialog(Dialog):
             with Horizontal(id="compression"):
                 yield Label("compression")
                 yield Select(_COMPRESSIONS, id="compress", compact=True, allow_blank=False)
-                yield Static("", id="estimate", markup=False)
+            yield Static("", id="estimate", markup=False)
             yield HolderTable(id="holders")
             yield Static("", id="command", markup=False)
             yield Static("", id="outcome", markup=False)
@@ -237,7 +239,10 @@ class CommitDialog(Dialog):
     @on(Select.Changed)
     @on(Input.Changed)
     def changed(self) -> None:
-        """Show what follows."""
+        """Show what follows; what was waited for is not what is chosen any more."""
+        if self.is_waiting:
+            self.is_waiting = False
+            self._say("")
         self._show()
 
     def _show(self) -> None:
@@ -247,9 +252,9 @@ class CommitDialog(Dialog):
         )
         self.query_one("#image-form").display = way is Way.NEW_IMAGE
         self.query_one("#path-form").display = way is Way.SAVE_AS
-        self.query_one("#options").display = way.writes
-        self.query_one("#compression").display = way.writes
-        self.query_one("#stays").display = way.writes and self._can_stay
+        # Hidden, they keep their place: a dialog that jumps is hard to read.
+        for name in ("options", "compression", "estimate"):
+            self.query_one(f"#{name}").visible = way.writes
         self._show_losses(way)
         self.query_one("#command", Static).update(plain(self.command()))
         self._show_buttons()
@@ -278,6 +283,7 @@ class CommitDialog(Dialog):
         button.disabled = bool(problem) or self._is_ending
         changes = "all" if self._report is None else self._count()
         button.label = verb_of(self._way, changes, unmounts=self._unmounts)
+        button.refresh(layout=True)
         button.variant = "error" if self._way is Way.DISCARD else "primary"
         note = self.query_one("#name-note", Static)
         note.update(f"✗ {problem}" if self._way is Way.NEW_IMAGE and problem else "")

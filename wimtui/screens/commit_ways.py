@@ -162,20 +162,20 @@ def lost_files(report: MountReport) -> int:
 def loss_text(report: MountReport) -> str:
     """Return what a discard loses, and what it brings back."""
     lost: list[str] = []
-    for kind, words in (("added", "that are new"), ("modified", "that changed")):
+    for kind, word in (("added", "new"), ("modified", "changed")):
         found = [change for change in report.changes if change.kind == kind]
         if not found:
             continue
         files = sum(1 for change in found if not change.is_directory)
         size = sum(change.size_after or 0 for change in found if not change.is_directory)
         if files:
-            lost.append(f"{count_text(files, 'file')} {words} ({size_text(size)})")
+            lost.append(f"{count_text(files, word + ' file')} ({size_text(size)})")
         if len(found) > files:
-            lost.append(f"{count_text(len(found) - files, 'folder')} {words}")
+            lost.append(count_text(len(found) - files, word + " folder"))
     kinds = Counter(change.kind for change in report.changes)
     if kinds["renamed"]:
-        lost.append(f"{kinds['renamed']:,} new names")
-    back = f" {kinds['deleted']:,} deleted come back." if kinds["deleted"] else ""
+        lost.append(count_text(kinds["renamed"], "new name"))
+    back = f" What was deleted comes back: {kinds['deleted']:,}." if kinds["deleted"] else ""
     return f"Lost for good: {', '.join(lost) or 'nothing'}.{back}"
 
 
