@@ -20,6 +20,7 @@ from wimtui.engine.errors import NodeError, NodeNotFoundError
 from wimtui.engine.image.attributes import FileAttribute
 from wimtui.engine.image.reparse import RP_FLAG_NOT_FIXED, ReparseTag, symlink_blob
 from wimtui.engine.staging.changes import is_clean, list_changes
+from wimtui.engine.staging.paths import find_base_path, find_path
 from wimtui.engine.staging.restore import restore
 from wimtui.engine.tree import ROOT_INO, AttributeChanges, Ino, RenameMode, XattrMode
 
@@ -356,8 +357,10 @@ class OverlayMachine(RuleBasedStateMachine):
         for ino in restored.unlinked:
             overlay.forget(ino)
         self.relearn()
-        if of_image and not self.commits and self.mount.has(path):
-            assert self.mount.read(path) == BASE_FILES[path]
+        above = path.rpartition(b"/")[0]
+        # A renamed directory stays where it is, and another may have its old name.
+        if of_image and find_path(overlay, above) == find_base_path(overlay, above):
+            assert self.commits or self.mount.read(path) == BASE_FILES[path]
         self.check_all()
 
     def relearn(self) -> None:
