@@ -41,10 +41,18 @@ class Live:
         return [pid for pid in self.processes() if b"wimtui.daemon" in _read(pid, "cmdline")]
 
     def processes(self) -> list[int]:
-        """All that have this runtime folder: also a daemon that still is a copy of its starter."""
+        """All that have this runtime folder: also a daemon that still is a copy of its starter.
+
+        And any process that is being started at this very moment, as its environment is not known.
+        """
         setting = b"WIMTUI_RUNTIME_DIR=" + os.fsencode(self.runtime)
         running = (int(one.name) for one in Path("/proc").iterdir() if one.name.isdecimal())
-        return [pid for pid in running if setting in _read(pid, "environ").split(b"\0")]
+        found = ((pid, _read(pid, "environ")) for pid in running)
+        return [
+            pid
+            for pid, environment in found
+            if setting in environment.split(b"\0") or (not environment and _has_program(pid))
+        ]
 
     def entries(self) -> list[Path]:
         """Registry files."""
@@ -69,7 +77,7 @@ class Live:
     def nothing_left(self, where: Path, mount_ids: list[str]) -> None:
         """Nothing of these mounts is in the kernel, the registry, the queues or the processes."""
         assert str(where) not in mount_points()
-        assert self.daemons() == []
+        assert self.daemons() == [], [_read(pid, "stat") for pid in self.daemons()]
         assert self.entries() == []
         assert [one for one in mount_ids if queue_exists(one)] == []
         assert list((self.runtime / "clients").glob("*")) == []
@@ -81,6 +89,14 @@ def _read(pid: int, name: str) -> bytes:
         return Path(f"/proc/{pid}/{name}").read_bytes()
     except OSError:
         return b""
+
+
+def _has_program(pid: int) -> bool:
+    """Neither a thread of the kernel nor one that has ended."""
+    try:
+        return bool(Path(f"/proc/{pid}/exe").readlink())
+    except OSError:
+        return False
 
 
 def mount_points() -> list[str]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import signal
 import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -115,6 +117,24 @@ def test_an_interrupted_start_ends_the_daemon(command: DaemonCommand) -> None:
     with pytest.raises(KeyboardInterrupt):
         spawn_daemon({"start": "progress"}, command=command, on_progress=interrupt)
     assert not any(record.alive for record in list_mounts())
+
+
+def test_an_interrupt_before_the_daemon_is_known_ends_it(
+    command: DaemonCommand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = []
+
+    class Interrupted(subprocess.Popen[bytes]):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            started.append(self.pid)
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(subprocess, "Popen", Interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        spawn_daemon({"start": "silent"}, command=command)
+    (pid,) = started
+    assert start_ticks(pid) is None
 
 
 def test_options_of_any_size(start_daemon: StartDaemon) -> None:

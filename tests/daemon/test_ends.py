@@ -179,7 +179,7 @@ def _is_settled(live: Live, where: Path) -> bool:
 @pytest.mark.slow
 def test_a_start_that_is_interrupted(live: Live, where: Path) -> None:
     rng = random.Random(5)
-    for _ in range(8):
+    for _ in range(20):
         shell = subprocess.Popen(
             [*WIMTUI, "mount", SAMPLE, "1", where], stderr=subprocess.PIPE, text=True
         )

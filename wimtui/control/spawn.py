@@ -22,6 +22,7 @@ from wimtui.control.handshake import OPTIONS_FD_OPTION, REPORT_FD_OPTION, StartP
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from types import FrameType
 
 DAEMON_MODULE = "wimtui.daemon"
 
@@ -92,14 +93,17 @@ def spawn_daemon(
     command = command or DaemonCommand()
     with tempfile.TemporaryFile() as stderr:
         report_fd, daemon_report_fd = os.pipe()
+        interrupt = _HeldInterrupt()
         try:
             process = _start(command, options, daemon_report_fd, stderr)
         except OSError as error:
+            interrupt.release()
             os.close(report_fd)
             raise DaemonStartError(f"the mount daemon cannot be started: {error}") from error
         finally:
             os.close(daemon_report_fd)
         try:
+            interrupt.release()
             started = _wait_for_report(report_fd, command.silence_s, on_progress)
         except BaseException:
             _end(process)
@@ -133,6 +137,30 @@ def become_daemon(options: Mapping[str, Any], *, command: DaemonCommand | None =
     except OSError as error:
         os.close(options_fd)
         raise DaemonStartError(f"the mount daemon cannot be started: {error}") from error
+
+
+class _HeldInterrupt:
+    """Ctrl-C waits from here until ``release``: it must not come between a fork and its pid."""
+
+    def __init__(self) -> None:
+        self._came = False
+        # Python runs handlers in the main thread alone, and nowhere else can they be set.
+        self._is_held = threading.current_thread() is threading.main_thread()
+        if self._is_held:
+            # None where the handler is not Python's.
+            self._before = signal.signal(signal.SIGINT, self._note) or signal.SIG_DFL
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self._came = True
+
+    def release(self) -> None:
+        """Let it through. Raises KeyboardInterrupt, or what its handler raises."""
+        if not self._is_held:
+            return
+        self._is_held = False
+        signal.signal(signal.SIGINT, self._before)
+        if self._came:
+            signal.raise_signal(signal.SIGINT)
 
 
 def _start(
