@@ -8,7 +8,7 @@ from textual import on
 from textual.app import App, SuspendNotSupported
 from textual.screen import ModalScreen
 
-from wimtui import messages, upkeep_messages
+from wimtui import messages, staging_messages, upkeep_messages
 from wimtui.bridge import Bridge
 from wimtui.jobs import Job, JobState
 from wimtui.screens.archive import ArchiveScreen
@@ -17,6 +17,7 @@ from wimtui.screens.commit import CommitDialog
 from wimtui.screens.jobs import JobsDialog
 from wimtui.screens.mount import MountDialog
 from wimtui.screens.recover import RecoverScreen
+from wimtui.screens.staging import StagingScreen
 from wimtui.screens.switch import SwitchBusyDialog, SwitchImageDialog
 from wimtui.screens.unmount import UnmountDialog
 from wimtui.widgets.cells import plain
@@ -160,6 +161,11 @@ class WishingApp(App[None]):
                 readonly=self.readonly,
             )
         )  # fmt: skip
+
+    @on(staging_messages.ShowStaging)
+    def show_staging(self, message: staging_messages.ShowStaging) -> None:
+        """Show what is staged."""
+        self.push_screen(StagingScreen(self.bridge, message.mount, readonly=self.readonly))
 
     @on(messages.ShowJobs)
     def show_jobs(self) -> None:

@@ -10,7 +10,7 @@ from textual.containers import Horizontal, Vertical
 from textual.markup import escape
 from textual.widgets import Sparkline
 
-from wimtui import messages, upkeep_messages
+from wimtui import messages, staging_messages, upkeep_messages
 from wimtui.screens.base import WimtuiScreen
 from wimtui.widgets.column_table import ColumnTable
 from wimtui.widgets.fact_list import FactList
@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 
 _NO_MOUNTS = "Nothing is mounted. Press o to open a WIM, m to mount one."
 _NO_WIMS = "o opens a WIM"
-_OF_MOUNTS = frozenset({"unmount", "commit", "shell", "remount", "switch_mode", "switch_image"})
+_OF_MOUNTS = frozenset(
+    {"unmount", "commit", "staging", "shell", "remount", "switch_mode", "switch_image"}
+)
 
 
 class HomeScreen(WimtuiScreen):
@@ -42,6 +44,8 @@ class HomeScreen(WimtuiScreen):
                 id="home.unmount"),
         Binding("c", "commit", "Commit", tooltip="Save what is staged", id="home.commit"),
         Binding("b", "browse", "Browse", tooltip="Look into the image", id="home.browse"),
+        Binding("t", "staging", "Changes", tooltip="Show what has changed in the mount",
+                id="home.staging"),
         Binding("s", "shell", "Shell", tooltip="Open a shell in the mount", id="home.shell"),
         Binding("o", "app.open_wim", "Open WIM", tooltip="Open a WIM by its path", id="open"),
         Binding("y", "copy_path", "Copy path", tooltip="Copy the mount point or the WIM's path",
@@ -243,6 +247,11 @@ class HomeScreen(WimtuiScreen):
         if self._current_mount is not None:
             self.post_message(messages.EndMount(self._current_mount.summary))
 
+    def action_staging(self) -> None:
+        """Show what is staged."""
+        if self._current_mount is not None:
+            self.post_message(staging_messages.ShowStaging(self._current_mount.summary))
+
     def action_commit(self) -> None:
         """Save what is staged."""
         if self._current_mount is not None:
@@ -304,6 +313,8 @@ def _is_possible(action: str, row: MountRow) -> bool | None:
         case "commit":
             is_quiet = row.is_left or row.state in {"ok", "dirty"}
             return True if row.summary.staging_path and is_quiet else None
+        case "staging":
+            return True if row.summary.staging_path else None
         case "shell":
             return True if row.summary.alive else None
         case "remount":
