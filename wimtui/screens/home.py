@@ -47,7 +47,7 @@ class HomeScreen(WimtuiScreen):
         Binding("t", "staging", "Changes", tooltip="Show what has changed in the mount",
                 id="home.staging"),
         Binding("s", "shell", "Shell", tooltip="Open a shell in the mount", id="home.shell"),
-        Binding("o", "app.open_wim", "Open WIM", tooltip="Open a WIM by its path", id="open"),
+        Binding("o", "app.open_wim", "Open", tooltip="Open a WIM by its path", id="open"),
         Binding("y", "copy_path", "Copy path", tooltip="Copy the mount point or the WIM's path",
                 show=False, id="home.copy"),
         Binding("i", "show_wim", "WIM", tooltip="Show the WIM and its images", show=False,
@@ -312,11 +312,11 @@ def _is_possible(action: str, row: MountRow) -> bool | None:
             return None if row.is_left and row.state == "detached" else True
         case "commit":
             is_quiet = row.is_left or row.state in {"ok", "dirty"}
-            return True if row.summary.staging_path and is_quiet else None
+            return bool(row.summary.staging_path) and (is_quiet or None)
         case "staging":
-            return True if row.summary.staging_path else None
+            return bool(row.summary.staging_path)
         case "shell":
-            return True if row.summary.alive else None
+            return row.summary.alive
         case "remount":
             return row.can_remount
         case _:

@@ -10,6 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from wimtui.control.unmount import is_disconnected
 from wimtui.engine.archive import Archive, ArchiveOptions
 from wimtui.engine.commit.errors import ArchiveChangedError
 from wimtui.engine.container.flags import HEADER_NBYTES, HeaderFlag
@@ -121,12 +122,21 @@ def recoverables() -> tuple[Recoverable, ...]:
         for summary in listed
         if not summary.alive
         and summary.status in (MountStatus.DEAD, MountStatus.DETACHED)
-        and (summary.mount_id or not summary.staging_path or summary.wim_path not in theirs)
+        and _is_ours(summary, theirs)
     ]
     wims = {summary.wim_path for summary in listed if summary.mount_id or summary.staging_path}
     wims.update(wim.path for wim in recents.recent_wims())
     found += _half_written(sorted(wims))
-    return tuple(sorted(found, key=lambda one: one.created))
+    return tuple(sorted(found, key=lambda one: (not one.is_own, one.created)))
+
+
+def _is_ours(summary: MountSummary, theirs: set[str]) -> bool:
+    """Whether it is certain that no session of this user's serves it."""
+    if summary.mount_id:
+        return True
+    if summary.staging_path:
+        return summary.wim_path not in theirs
+    return is_disconnected(summary.mount_point)
 
 
 def _of_mount(summary: MountSummary) -> Recoverable:
@@ -146,7 +156,7 @@ def _of_mount(summary: MountSummary) -> Recoverable:
         summary=summary,
     )
     if is_dead and not summary.mount_id:
-        why = "its daemon is gone or of another session, and nobody noted how it was mounted"
+        why = "its daemon is gone, and nobody noted how it was mounted"
         return replace(base, why=why, ways=(Way.CLEAR,), is_own=False)
     if summary.uid != os.geteuid():
         return replace(base, why=f"it is of user {summary.uid}", ways=(Way.CLEAR,) * is_dead)

@@ -45,9 +45,9 @@ class RecoverableTable(ColumnTable[Recoverable]):
 
     COLUMNS: ClassVar[Sequence[Column]] = (
         Column("trouble", "WHAT", 15),
-        Column("wim", "WIM", 16, flex=2, most=40, elide="middle"),
-        Column("point", "MOUNT POINT", 16, flex=3, most=60, elide="middle"),
-        Column("changes", "CHANGES", 8, align="right"),
+        Column("wim", "WIM", 14, flex=2, most=40, elide="middle"),
+        Column("point", "MOUNT POINT", 14, flex=3, most=60, elide="middle"),
+        Column("changes", "CHANGES", 7, align="right"),
         Column("staged", "STAGED", 6, align="right", rank=1),
         Column("age", "AGE", 7, align="right", rank=2),
     )
@@ -103,7 +103,7 @@ def recoverable_facts(row: Recoverable, now: float) -> Iterator[Fact]:
         yield "Fits", Cell(str(row.fit), "good" if row.fit is Fit.SAME else "warn")
     if row.created:
         yield "Since", f"{age_text(now - row.created)} ago"
-    yield "What can be done", ""
+    yield "You can", ""
     for way in row.ways:
         key, text = WAYS[way]
         yield f"  {key}", f"{way}: {text}"
