@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from textual.pilot import Pilot
 
+    from wimtui.service.mounts import MountSummary
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 DEADLINE_S = 20.0
 
@@ -72,6 +74,13 @@ def screen_text(pilot: Pilot[None]) -> str:
     return "\n".join(strip.text[:width].rstrip() for strip in lines)
 
 
+def mount_at(app: WimtuiApp, point: Path) -> MountSummary:
+    """What the app's list says of a mount; the machine may have others."""
+    found = [one for one in app.mounts if one.mount_point == str(point)]
+    assert found, app.mounts
+    return found[0]
+
+
 class Mounter:
     """Mounts WIMs with the command line, beside the app under test."""
 
@@ -85,10 +94,10 @@ class Mounter:
             capture_output=True, text=True, check=False, timeout=60, cwd=ROOT, env=os.environ,
         )  # fmt: skip
 
-    def mount(self, wim: Path, image: int, name: str = "m") -> Path:
+    def mount(self, wim: Path, image: int, name: str = "m", *, read_write: bool = False) -> Path:
         point = self.home / name
         point.mkdir(exist_ok=True)
-        done = self.run("mount", wim, str(image), point)
+        done = self.run("mountrw" if read_write else "mount", wim, str(image), point)
         assert done.returncode == 0, done.stderr
         self._points.append(point)
         return point
@@ -96,7 +105,7 @@ class Mounter:
     def end_all(self) -> None:
         for point in self._points:
             if os.path.ismount(point):
-                self.run("unmount", "--force", point)
+                self.run("unmount", "--force", "--discard", point)
 
 
 def is_mounted(point: Path) -> bool:

@@ -203,10 +203,9 @@ def kind_badge(change: StagedChange | None) -> Cell:
 
 
 def old_name(change: StagedChange) -> str:
-    """The former name of what was renamed, with its folder if that was another."""
-    old = change.old_path or ""
-    if old.rpartition("/")[0] == change.path.rpartition("/")[0]:
-        old = old.rpartition("/")[2]
+    """The former name of what was renamed; ``…/`` says that it was in another folder."""
+    folder, _, name = (change.old_path or "").rpartition("/")
+    old = name if folder == change.path.rpartition("/")[0] else f"…/{name}"
     return plain(old) + ("/" if change.is_directory else "")
 
 
