@@ -108,7 +108,7 @@ class ProgressBar(Meter):
             parts.append(f"{_size(done)} of {_size(total)} {_size(rate)}/s, {left}")
         if progress.path:
             parts.append(shown(progress.path))
-        columns = os.get_terminal_size(sys.stderr.fileno()).columns
+        columns = os.get_terminal_size(sys.stderr.fileno()).columns or 80
         return " ".join(parts)[: columns - 1]
 
     def _end(self, progress: Progress, elapsed_s: float, *, is_done: bool) -> None:

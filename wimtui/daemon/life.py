@@ -56,9 +56,6 @@ log = logging.getLogger(__name__)
 REGISTRY_INTERVAL_S = 10.0
 END_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
-LAST_WORDS_S = 5.0
-"""How long a daemon that ends waits for front ends to take its last messages."""
-
 _RELEASE_S = 1.0
 """How long the kernel may take to tell us of a file that was closed."""
 
@@ -190,7 +187,8 @@ class MountLife:
                 text = "; ".join(self._result.warnings)
                 ended = replace(ended, text=text, data=_result_data(self._result))
         self._tell_all(ended)
-        await self._server.drain(LAST_WORDS_S)
+        requester = "" if self._operation is None else self._operation.requester
+        await self._server.drain(requester)
 
     async def _answer(self, request: Request, server: RequestServer) -> Reply:
         match request:

@@ -46,6 +46,13 @@ FLUSH_INTERVAL_S = 0.05
 """How often a full queue is tried again."""
 
 
+LAST_WORDS_S = 5.0
+"""How long a daemon that ends waits for the front end that it answers last."""
+
+LISTENERS_S = 1.0
+"""How long it waits for all others: one that does not read must not keep an unmount waiting."""
+
+
 class RequestServer:
     """Answers requests until it is cancelled.
 
@@ -96,12 +103,19 @@ class RequestServer:
             self._latest.clear()
         self.outboxes.broadcast(event, requester=requester, request_id=request_id)
 
-    async def drain(self, deadline_s: float) -> None:
-        """Deliver what waits, for at most that many seconds: the end of a daemon."""
-        with trio.move_on_after(deadline_s):
-            while self.outboxes.flush():
-                self.outboxes.prune()
-                await trio.sleep(FLUSH_INTERVAL_S)
+    async def drain(self, requester: str) -> None:
+        """Deliver what waits, for a while: the end of a daemon.
+
+        Whoever asked for that end is given longer than those who only listen.
+        """
+        began = trio.current_time()
+        while waiting := self.outboxes.flush():
+            is_asked_for = any(outbox.name == requester for outbox in waiting)
+            limit_s = LAST_WORDS_S if is_asked_for else LISTENERS_S
+            if trio.current_time() - began >= limit_s:
+                return
+            self.outboxes.prune()
+            await trio.sleep(FLUSH_INTERVAL_S)
 
     async def _deliver(self) -> None:
         pruned = -math.inf
