@@ -41,6 +41,16 @@ class CountedDisk(Disk):
             raise
         return super().pwrite(fd, data, offset)
 
+    def copy_range(
+        self, source: int, fd: int, offset_in_source: int, offset: int, nbytes: int
+    ) -> int:
+        try:
+            self._next("copy_range")
+        except OSError:
+            super().copy_range(source, fd, offset_in_source, offset, nbytes // 2)
+            raise
+        return super().copy_range(source, fd, offset_in_source, offset, nbytes)
+
     def fsync(self, fd: int) -> None:
         self._next("fsync")
         super().fsync(fd)
@@ -91,7 +101,7 @@ class KillingDisk(CountedDisk):
         self._halfway = halfway
 
     def before(self, name: str) -> None:
-        if self.calls == self._at and not (self._halfway and name == "pwrite"):
+        if self.calls == self._at:
             os.kill(os.getpid(), signal.SIGKILL)
 
     def pwrite(self, fd: int, data: Buffer, offset: int) -> int:
@@ -102,6 +112,14 @@ class KillingDisk(CountedDisk):
                 os.pwrite(fd, view[: len(view) // 2], offset)
             os.kill(os.getpid(), signal.SIGKILL)
         return written(fd, data, offset)
+
+    def copy_range(
+        self, source: int, fd: int, offset_in_source: int, offset: int, nbytes: int
+    ) -> int:
+        if self._halfway and self.calls + 1 == self._at:
+            Disk().copy_range(source, fd, offset_in_source, offset, nbytes // 2)
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().copy_range(source, fd, offset_in_source, offset, nbytes)
 
 
 @dataclass(frozen=True)
@@ -136,6 +154,14 @@ class RecordingDisk(CountedDisk):
         content = bytes(memoryview(data)[:written])
         self.log.append(Operation("pwrite", self._files[fd], offset, content))
         return written
+
+    def copy_range(
+        self, source: int, fd: int, offset_in_source: int, offset: int, nbytes: int
+    ) -> int:
+        copied = super().copy_range(source, fd, offset_in_source, offset, nbytes)
+        content = os.pread(fd, copied, offset)
+        self.log.append(Operation("pwrite", self._files[fd], offset, content))
+        return copied
 
     def fsync(self, fd: int) -> None:
         super().fsync(fd)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import random
 import shutil
 import stat
 import subprocess
@@ -13,17 +15,19 @@ import pytest
 
 from tests.commit.invariants import check_wim
 from tests.commit.trees import TestTree, all_contents
-from tests.commit.ways import commit, commit_anew, make_wim, options, words
+from tests.commit.ways import FAST, commit, commit_anew, make_wim, options, words
 from tests.container.builder import WimBuilder
 from tests.oracle.wims import WIMLIB, wimlib
 from wimtui.engine.archive import Archive, ArchiveOptions
 from wimtui.engine.codecs.base import CodecId
-from wimtui.engine.commit import edit
+from wimtui.engine.commit import edit, output
+from wimtui.engine.commit.disk import Disk
 from wimtui.engine.commit.edit import ImageProperties
 from wimtui.engine.commit.options import Compression
 from wimtui.engine.container.flags import WimVersion
 from wimtui.engine.errors import ChunkSizeError, ReadOnlyWimError, WriteFailedError
 from wimtui.engine.image.metadata_writer import write_metadata
+from wimtui.engine.progress import Phase, Progress
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,19 +39,17 @@ def wim(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 
 def stored(path: Path) -> dict[bytes, bytes]:
-    """The stored bytes of every compressed resource, by hash."""
+    """The stored bytes of every resource, by hash."""
     data = path.read_bytes()
     with Archive.open(path) as archive:
         table = archive.wim.blob_table
         rows = [table.row(row) for row in (*table.metadata_rows, *table.blob_rows())]
         return {
-            row.sha1: data[row.resource.offset_in_wim : row.resource.end_in_wim]
-            for row in rows
-            if row.resource.flags & 4
+            row.sha1: data[row.resource.offset_in_wim : row.resource.end_in_wim] for row in rows
         }
 
 
-def test_compressed_resources_are_copied(wim: Path) -> None:
+def test_resources_are_copied_as_they_are_stored(wim: Path) -> None:
     before, resources = all_contents(wim), stored(wim)
     with Archive.open(wim) as archive:
         result = edit.optimize(archive, options(worker_count=1))
@@ -55,7 +57,88 @@ def test_compressed_resources_are_copied(wim: Path) -> None:
     check_wim(wim, fresh=True)
     assert all_contents(wim) == before
     assert stored(wim) == resources
-    assert result.blobs_copied == sum(1 for _ in resources) - 2 * bool(resources)
+    assert result.blobs_copied == len(resources) - 2
+
+
+class ShortCopies(Disk):
+    """Copies less than it is asked to, or not at all."""
+
+    def __init__(self, error: int = 0) -> None:
+        self.error = error
+        self.copies = 0
+
+    def copy_range(
+        self, source: int, fd: int, offset_in_source: int, offset: int, nbytes: int
+    ) -> int:
+        self.copies += 1
+        if self.error:
+            raise OSError(self.error, os.strerror(self.error))
+        return super().copy_range(source, fd, offset_in_source, offset, min(nbytes, 1000))
+
+
+@pytest.mark.parametrize(
+    "disk", [ShortCopies(), ShortCopies(errno.EXDEV), ShortCopies(errno.EINVAL)]
+)
+def test_long_ranges_are_copied_in_the_kernel_or_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, disk: ShortCopies
+) -> None:
+    path = make_wim(tmp_path / "a.wim")
+    before, resources = all_contents(path), stored(path)
+    monkeypatch.setattr(output, "BUFFER_NBYTES", 10_000)
+    seen: list[Progress] = []
+    with Archive.open(path) as archive:
+        edit.optimize(archive, options(disk, progress=seen.append))
+    assert disk.copies
+    check_wim(path, fresh=True)
+    assert all_contents(path) == before
+    assert stored(path) == resources
+    last = [each for each in seen if each.phase is Phase.WRITE][-1]
+    assert last.bytes_done == last.bytes_total
+    assert last.items_done == last.items_total
+
+
+def test_a_file_that_ends_in_what_does_not_compress(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is written raw in the end takes less room than what was written of it before."""
+    monkeypatch.setattr(output, "BUFFER_NBYTES", 4096)
+    path = make_wim(tmp_path / "a.wim", CodecId.XPRESS, images=1)
+    big = random.Random(9).randbytes(24 << 20)
+    for rebuild in (False, True):
+        with Archive.open(path) as archive:
+            tree = TestTree.of_image(archive, 1)
+            tree.add("/big-" + str(rebuild), big + bytes([rebuild]))
+            small = Compression(CodecId.XPRESS, 4096, 20) if rebuild else FAST
+            given = options(rebuild=rebuild, compression=small)
+            result = edit.commit_image(archive, 1, tree, given)
+        assert path.stat().st_size == result.new_size
+        check_wim(path, fresh=rebuild)
+        with Archive.open(path) as archive:
+            header = archive.wim.header
+            assert header.integrity.end_in_wim == path.stat().st_size
+
+
+def test_blobs_without_known_use_keep_their_counts(tmp_path: Path) -> None:
+    """An image that is not seen whole may use them."""
+    builder = WimBuilder(codec=CodecId.XPRESS)
+    tree = TestTree()
+    tree.find("/").tagged_items = b""
+    tree.add("/seen").content_sha1 = builder.add_blob(words(1, 20_000))
+    unseen = builder.add_blob(words(2, 20_000), reference_count=7)
+    metadata = bytearray(write_metadata(tree.root(), tree.security_data))
+    builder.add_image(bytes(metadata))
+    damaged = write_metadata(TestTree().root(), tree.security_data)[:-40]
+    builder.add_image(damaged)
+    path = tmp_path / "a.wim"
+    builder.build().write(path)
+    for rebuild in (True, False):
+        with Archive.open(path) as archive:
+            changed = TestTree.of_image(archive, 1)
+            changed.add(f"/new-{rebuild}", words(3 + rebuild, 5_000))
+            edit.commit_image(archive, 1, changed, options(rebuild=rebuild))
+        with Archive.open(path) as archive:
+            table = archive.wim.blob_table
+            assert table.row(table.find(unseen)).reference_count == 7
 
 
 def test_recompressing_compresses_again(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from wimtui.engine.commit.finish import OldIntegrity, TableWriter, end_of_tables
 from wimtui.engine.commit.lock import WimLock
 from wimtui.engine.commit.options import UpcomingFile, WriteResult
 from wimtui.engine.commit.output import Output
+from wimtui.engine.commit.output_format import metadata_level
 from wimtui.engine.commit.precondition import check_unchanged, flags_bytes, without_mark
 from wimtui.engine.commit.resource_writer import ResourceWriter
 from wimtui.engine.commit.sources import MemorySource
@@ -34,7 +35,7 @@ from wimtui.engine.errors import IntegrityTableError
 from wimtui.engine.progress import Phase
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from wimtui.engine.archive import Archive
     from wimtui.engine.commit.finish import WrittenTables
@@ -57,10 +58,15 @@ def old_end(wim: WimFile) -> int:
     end = end_of_tables(header.blob_table, header.xml_data, header.integrity)
     table = wim.blob_table
     index = table.index
-    for number in (*table.metadata_rows, *table.blob_rows()):
-        if index.solid_index(number) < 0 and index.is_usable(number):
-            size_and_flags, offset_in_wim = _PLACE.unpack_from(index.rows, number * ROW_NBYTES)
-            end = max(end, offset_in_wim + (size_and_flags & _SIZE))
+    rows, unpack, is_usable = index.rows, _PLACE.unpack_from, index.is_usable
+    numbers = [*table.metadata_rows, *table.blob_rows_in_file_order()]
+    if table.solids:
+        numbers = [number for number in numbers if index.solid_index(number) < 0]
+    for number in numbers:
+        size_and_flags, offset_in_wim = unpack(rows, number * ROW_NBYTES)
+        resource_end = offset_in_wim + (size_and_flags & _SIZE)
+        if resource_end > end and is_usable(number):
+            end = resource_end
     for solid in table.solids:
         if solid.is_usable:
             end = max(end, solid.offset_in_wim + solid.size_in_wim)
@@ -194,26 +200,15 @@ class Appender:
         total = sum(blob.source.size for blob in plan.new_blobs)
         total += sum(len(image.metadata) for image in plan.images)
         self._reporter.begin(Phase.WRITE, total, len(plan.new_blobs))
-        with contextlib.ExitStack() as stack:
-            pool = None
-            if wim.codec is not CodecId.NONE:
-                pool = ChunkPool(
-                    wim.codec,
-                    wim.chunk_size,
-                    self._options.compression.level,
-                    worker_count=self._options.worker_count,
-                    cancel=self._reporter.cancel,
-                )
-                stack.enter_context(pool)
-            writer = ResourceWriter(
-                output, pool, on_bytes=self._reporter.on_bytes, cancel=self._reporter.cancel
-            )
+        level = self._options.compression.level
+        with self._writer(output, level) as writer:
             for blob in plan.new_blobs:
                 count = plan.references[blob.sha1]
                 writer.add(
                     blob.source, blob.sha1, ResourceFlag.NONE, self._adder(table, blob.sha1, count)
                 )
             writer.flush()
+        with self._writer(output, metadata_level(wim.codec, level)) as writer:
             self._append_metadata(writer, table)
         self._reporter.finish()
         self._dropped = table.carry_over(
@@ -223,6 +218,22 @@ class Appender:
             but={blob.sha1 for blob in plan.new_blobs},
         )
         return table
+
+    @contextlib.contextmanager
+    def _writer(self, output: Output, level: int) -> Iterator[ResourceWriter]:
+        reporter, wim = self._reporter, self._wim
+        with contextlib.ExitStack() as stack:
+            pool = None
+            if wim.codec is not CodecId.NONE:
+                pool = ChunkPool(
+                    wim.codec,
+                    wim.chunk_size,
+                    level,
+                    worker_count=self._options.worker_count,
+                    cancel=reporter.cancel,
+                )
+                stack.enter_context(pool)
+            yield ResourceWriter(output, pool, on_bytes=reporter.on_bytes, cancel=reporter.cancel)
 
     def _append_metadata(self, writer: ResourceWriter, table: TableBuilder) -> None:
         """Write the new metadata resources; the table gets all of them in image order."""

@@ -2,39 +2,38 @@
 
 from __future__ import annotations
 
+import struct
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from wimtui.engine.commit.sources import StoredSource
 from wimtui.engine.commit.table import SolidBlob
-from wimtui.engine.container.flags import ResourceFlag
+from wimtui.engine.container._blob_index import ROW_NBYTES
 
 if TYPE_CHECKING:
     from wimtui.engine.archive import Archive
-    from wimtui.engine.codecs.base import CodecId
     from wimtui.engine.commit.output import Output
+    from wimtui.engine.commit.output_format import OutputFormat
     from wimtui.engine.commit.plan import NewBlob, Plan
     from wimtui.engine.commit.reporter import Reporter
     from wimtui.engine.commit.snapshot import BlobSource
     from wimtui.engine.container.resource import ResourceHeader
     from wimtui.engine.container.solid import SolidResource
 
-_COPY_NBYTES = 1 << 22
+_PLACE = struct.Struct("<QQ")
+_SIZE = (1 << 56) - 1
+"""The stored size in the first eight bytes of a row; the flags are above it."""
 
 
-@dataclass(frozen=True, slots=True)
-class OutputFormat:
-    """How the data of a file being written is compressed."""
+@dataclass(slots=True)
+class Extent:
+    """Resources that lie side by side in the old file, and are copied in one go."""
 
-    codec: CodecId
-    chunk_size: int
-    level: int
-    solid: bool
-    """All data goes into a solid resource."""
-    solid_codec: CodecId
-    solid_chunk_size: int
-    recompress: bool
+    offset_in_wim: int
+    size: int
+    rows: list[int]
+    """Their rows of the old table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +48,8 @@ class CopiedSolid:
 class Carried:
     """The old file's blobs that are in use, by what becomes of them."""
 
-    copied: list[tuple[bytes, ResourceHeader]] = field(default_factory=list)
+    copied: list[Extent] = field(default_factory=list)
+    """In the order of the old file."""
     copied_solids: list[CopiedSolid] = field(default_factory=list)
     rewritten: list[tuple[bytes, BlobSource]] = field(default_factory=list)
     """Decoded and written as blobs on their own, in the order of the old file."""
@@ -60,7 +60,7 @@ class Carried:
     @property
     def copied_nbytes(self) -> int:
         """Stored bytes to copy."""
-        plain = sum(resource.size_in_wim for _, resource in self.copied)
+        plain = sum(extent.size for extent in self.copied)
         return plain + sum(solid.solid.size_in_wim for solid in self.copied_solids)
 
     @property
@@ -71,37 +71,50 @@ class Carried:
     @property
     def copied_blobs(self) -> int:
         """Blobs that are copied."""
-        return len(self.copied) + sum(len(solid.blobs) for solid in self.copied_solids)
+        plain = sum(len(extent.rows) for extent in self.copied)
+        return plain + sum(len(solid.blobs) for solid in self.copied_solids)
+
+    def copy_plain(self, row: int, offset_in_wim: int, size: int) -> None:
+        """Have a resource on its own copied; called in the order of the old file."""
+        last = self.copied[-1] if self.copied else None
+        if last is not None and last.offset_in_wim + last.size == offset_in_wim:
+            last.size += size
+            last.rows.append(row)
+        else:
+            self.copied.append(Extent(offset_in_wim, size, [row]))
 
 
 def carry(archive: Archive, plan: Plan, form: OutputFormat) -> Carried:
     """Sort the old file's blobs.
 
-    A compressed resource is copied where codec and chunk size are those of the output. A solid
-    resource is copied where over two thirds of it are in use, and else packed anew.
+    A resource is copied where codec and chunk size are those of the output. A solid resource is
+    copied where over two thirds of it are in use, and else packed anew.
     """
     wim = archive.wim
     table = wim.blob_table
+    index = table.index
     new = {blob.sha1 for blob in plan.new_blobs}
     carried = Carried()
     by_solid: dict[int, list[SolidBlob]] = defaultdict(list)
     may_copy = not form.recompress and not form.solid and not wim.header.is_pipable
-    same_form = (form.codec, form.chunk_size) == (wim.codec, wim.chunk_size)
+    may_copy &= (form.codec, form.chunk_size) == (wim.codec, wim.chunk_size)
     for number in table.blob_rows_in_file_order():
-        sha1 = table.index.sha1(number)
+        sha1 = index.sha1(number)
         count = plan.references.get(sha1, 0)
         if sha1 in new:
             continue
         if not count and not plan.keeps_all_blobs:
             carried.dropped += 1
             continue
-        position = table.index.solid_index(number)
-        row = table.row(number)
+        position = index.solid_index(number)
         if position >= 0:
+            row = table.row(number)
+            count = max(count, row.reference_count) if plan.keeps_all_blobs else count
             start = row.resource.offset_in_wim - table.solids[position].base_offset
             by_solid[position].append(SolidBlob(start, row.resource.size_in_wim, sha1, count))
-        elif may_copy and same_form and row.resource.flags & ResourceFlag.COMPRESSED:
-            carried.copied.append((sha1, row.resource))
+        elif may_copy and index.is_usable(number):
+            size_and_flags, offset_in_wim = _PLACE.unpack_from(index.rows, number * ROW_NBYTES)
+            carried.copy_plain(number, offset_in_wim, size_and_flags & _SIZE)
         else:
             source = StoredSource(archive.blobs, sha1, table.size(number))
             (carried.packed if form.solid else carried.rewritten).append((sha1, source))
@@ -128,12 +141,20 @@ def copy_resource(
         CancelledError: Stopped.
     """
     offset = output.position
-    for start in range(0, resource.size_in_wim, _COPY_NBYTES):
-        reporter.check()
-        size = min(_COPY_NBYTES, resource.size_in_wim - start)
-        output.append(archive.wim.file.read(resource.offset_in_wim + start, size, "resource"))
-        reporter.advance(size)
+    copy_bytes(archive, resource.offset_in_wim, resource.size_in_wim, output, reporter)
     return replace(resource, offset_in_wim=offset)
+
+
+def copy_bytes(
+    archive: Archive, offset_in_wim: int, nbytes: int, output: Output, reporter: Reporter
+) -> None:
+    """Copy bytes of the old file. Raises what ``copy_resource`` does."""
+
+    def count(done: int) -> None:
+        reporter.advance(done)
+        reporter.check()
+
+    output.copy(archive.wim.file, offset_in_wim, nbytes, count)
 
 
 def in_packing_order(

@@ -28,12 +28,13 @@ _POLL_S = 0.1
 class _Batch:
     """Chunks that one task compresses."""
 
-    __slots__ = ("chunks", "future", "nbytes")
+    __slots__ = ("chunks", "done", "future", "nbytes")
 
     def __init__(self) -> None:
         self.chunks: list[memoryview] = []
         self.nbytes = 0
         self.future: Future[list[bytes | memoryview]] | None = None
+        self.done: list[bytes | memoryview] | None = None
 
 
 class Slot(NamedTuple):
@@ -85,15 +86,21 @@ class ChunkPool:
         Raises:
             CancelledError: Stopped while waiting.
         """
-        if slot.batch.future is None:
+        batch = slot.batch
+        if batch.done is None:
+            batch.done = self._wait_for(batch)
+        return batch.done[slot.position]
+
+    def _wait_for(self, batch: _Batch) -> list[bytes | memoryview]:
+        if batch.future is None:
             self._start()
-        future = slot.batch.future
+        future = batch.future
         assert future is not None
         while True:
             if self._cancel is not None:
                 self._cancel.check()
             try:
-                return future.result(_POLL_S)[slot.position]
+                return future.result(_POLL_S)
             except TimeoutError:
                 if future.done():
                     raise

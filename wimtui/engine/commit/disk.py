@@ -28,6 +28,12 @@ class Disk:
         """Write at an offset, perhaps less than all; return how much."""
         return os.pwrite(fd, data, offset)
 
+    def copy_range(
+        self, source: int, fd: int, offset_in_source: int, offset: int, nbytes: int
+    ) -> int:
+        """Copy from file to file within the kernel, perhaps less than all; return how much."""
+        return os.copy_file_range(source, fd, nbytes, offset_in_source, offset)
+
     def fsync(self, fd: int) -> None:
         """Return when a file is on the disk."""
         os.fsync(fd)

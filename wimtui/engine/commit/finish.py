@@ -74,7 +74,7 @@ class TableWriter:
         if integrity_piece_size and not blob_table.is_absent:
             table = self._integrity(blob_table, integrity_piece_size, old)
             integrity = self._append(table.pack(), ResourceFlag.NONE)
-        self._output.flush()
+        self._output.finish()
         return WrittenTables(blob_table, xml_data, integrity, tuple(self._pieces))
 
     def _append(self, data: bytes, flags: ResourceFlag) -> ResourceHeader:

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import errno
 from typing import TYPE_CHECKING
 
 from wimtui.engine.commit.disk import reported
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from typing_extensions import Buffer
 
     from wimtui.engine.commit.disk import Disk
+    from wimtui.engine.container.file_bytes import FileBytes
 
 BUFFER_NBYTES = 1 << 20
 """Bytes gathered before one write: small resources cost no system call each."""
+
+COPY_NBYTES = 1 << 22
+"""Bytes of one copy within the kernel: some 2 ms, between which a request to stop is seen."""
+
+_NOT_BETWEEN_THESE = frozenset(
+    {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM, errno.ETXTBSY}
+)
+"""What the kernel, or a sandbox, says where it does not copy from file to file."""
 
 
 class Output:
@@ -25,7 +37,7 @@ class Output:
         position: Offset in the file of the next byte appended.
     """
 
-    __slots__ = ("_buffer", "_disk", "_fd", "path", "position")
+    __slots__ = ("_buffer", "_disk", "_fd", "_highest", "path", "position")
 
     def __init__(self, disk: Disk, fd: int, path: str, position: int) -> None:
         """Append to ``fd`` from ``position`` on."""
@@ -34,6 +46,8 @@ class Output:
         self.path = path
         self.position = position
         self._buffer = bytearray()
+        self._highest = position
+        """Offset behind the last byte handed to the kernel."""
 
     @property
     def _flushed(self) -> int:
@@ -50,6 +64,41 @@ class Output:
         self.position += len(view)
         if len(self._buffer) >= BUFFER_NBYTES:
             self.flush()
+
+    def copy(
+        self, source: FileBytes, offset: int, nbytes: int, on_bytes: Callable[[int], None]
+    ) -> None:
+        """Write bytes of another file at the end; those of long ranges never leave the kernel.
+
+        Raises:
+            TruncatedError: The other file ends before.
+            ReadFailedError: It cannot be read.
+        """
+        end = offset + nbytes
+        while offset < end:
+            size = min(COPY_NBYTES, end - offset)
+            copied = self._copy_range(source, offset, size) if size >= BUFFER_NBYTES >> 2 else 0
+            if not copied:
+                copied = min(size, BUFFER_NBYTES)
+                self.append(source.read(offset, copied, "resource"))
+            offset += copied
+            on_bytes(copied)
+
+    def _copy_range(self, source: FileBytes, offset: int, nbytes: int) -> int:
+        """Copy within the kernel; return 0 where that is not possible between these files."""
+        if offset + nbytes > source.size:
+            return 0
+        self.flush()
+        try:
+            copied = self._disk.copy_range(source.fileno(), self._fd, offset, self.position, nbytes)
+        except OSError as error:
+            if error.errno in _NOT_BETWEEN_THESE:
+                return 0
+            with reported(self.path, "write"):
+                raise
+        self.position += copied
+        self._highest = max(self._highest, self.position)
+        return copied
 
     def patch(self, offset: int, data: bytes) -> None:
         """Overwrite bytes appended before."""
@@ -76,7 +125,15 @@ class Output:
             data, self._buffer = self._buffer, bytearray()
             self._write(memoryview(data), offset)
 
+    def finish(self) -> None:
+        """Hand the buffer to the kernel, and let the file end with the last byte appended."""
+        self.flush()
+        if self._highest > self.position:
+            with reported(self.path, "write"):
+                self._disk.ftruncate(self._fd, self.position)
+
     def _write(self, data: memoryview, offset: int) -> None:
+        self._highest = max(self._highest, offset + len(data))
         with reported(self.path, "write"):
             done = 0
             while done < len(data):

@@ -15,7 +15,7 @@ from wimtui.engine.commit.references import (
     count_references,
     leaves_something_out,
 )
-from wimtui.engine.commit.sources import pieces, sha1_of
+from wimtui.engine.commit.sources import MemorySource, pieces, sha1_of
 from wimtui.engine.errors import BlobHashError, WimError
 from wimtui.engine.image.attributes import FileAttribute
 from wimtui.engine.image.blobs import ZERO_SHA1
@@ -38,6 +38,10 @@ if TYPE_CHECKING:
 # Plain numbers: each operation on an IntFlag costs as much as all else that is done for a node.
 _DIRECTORY = int(FileAttribute.DIRECTORY)
 _DIRECTORY_BITS = int(FileAttribute.DIRECTORY | FileAttribute.REPARSE_POINT)
+
+_SMALL_NBYTES = 1 << 16
+_KEPT_NBYTES = 1 << 25
+"""Bytes of small sources that are kept in memory between hashing and writing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +152,7 @@ class Planner:
             staged.update(tree.staged())
         total = sum(source.size for source in staged.values())
         self._reporter.begin(Phase.HASH, total, len(staged))
-        for token, digest in _hash_all(staged, self._reporter):
-            source = staged[token]
+        for token, source, digest in _hash_all(staged, self._reporter):
             self._reporter.advance(source.size, 1)
             if source.size == 0:
                 self._hashes[token] = ZERO_SHA1
@@ -182,7 +185,8 @@ class Planner:
         metadata = write_metadata(nodes.root(), tree.security_data, nodes.children)
         # Scanning it again counts the image, and shows that others can read it.
         image = ImageMetadata.parse(metadata)
-        counters = count_image(image, self._size)
+        references = count_references(image)
+        counters = count_image(image, references, self._size)
         element.set_number("DIRCOUNT", counters.directory_count)
         element.set_number("FILECOUNT", counters.file_count)
         element.set_number("TOTALBYTES", counters.total_nbytes)
@@ -192,7 +196,7 @@ class Planner:
         element.set_time("LASTMODIFICATIONTIME", ticks)
         digest = _sha1(metadata, usedforsecurity=False).digest()
         plan.images.append(PlannedImage(0, digest, metadata))
-        plan.references.update(count_references(image))
+        plan.references.update(references)
 
     def _choose_blobs(self) -> None:
         plan = self._plan
@@ -216,6 +220,10 @@ class Planner:
             return source.size
         if self._archive is None:
             return 0
+        table = self._archive.wim.blob_table
+        row = table.find(sha1)
+        if row >= 0 and table.index.is_usable(row):
+            return table.size(row)
         return self._archive.blobs.size(sha1) or 0
 
     def _read_reparse(self, key: bytes) -> bytes | None:
@@ -248,23 +256,31 @@ class _StoredTree:
         self._originals: dict[int, DentryNode] = {}
 
     def root(self) -> DentryNode:
-        return self._stored(self._tree.root(), None)
+        return self._hashed(self._tree.root())
 
     def children(self, node: DentryNode) -> Iterable[DentryNode]:
         parent = self._originals.pop(id(node), node)
-        return [self._stored(child, parent) for child in self._tree.children(parent)]
+        children = self._tree.children(parent)
+        links, hashes = self._links, self._hashes
+        if links is None:
+            return children
+        stored = []
+        for child in children:
+            if child.attributes & _DIRECTORY_BITS == _DIRECTORY:
+                links.note(child, parent)
+            # Most nodes have no token, and a call for each would cost as much as all else here.
+            if child.content_sha1 in hashes or child.data_sha1 in hashes or child.named_streams:
+                child = self._changed(child, parent, links)
+            stored.append(child)
+        return stored
 
-    def _stored(self, node: DentryNode, parent: DentryNode | None) -> DentryNode:
-        if self._links is None or parent is None:
-            return self._hashed(node)
-        if node.attributes & _DIRECTORY_BITS == _DIRECTORY:
-            self._links.note(node, parent)
+    def _changed(self, node: DentryNode, parent: DentryNode, links: DirectoryLinks) -> DentryNode:
         stored = self._hashed(node)
         if (
             stored is not node
             and node.reparse_tag == ReparseTag.SYMLINK
             and not node.attributes & _DIRECTORY
-            and self._links.points_at_directory(node, parent)
+            and links.points_at_directory(node, parent)
         ):
             stored.attributes |= _DIRECTORY
         return stored
@@ -292,20 +308,33 @@ class _StoredTree:
 
 def _hash_all(
     staged: Mapping[bytes, BlobSource], reporter: Reporter
-) -> Iterator[tuple[bytes, bytes]]:
-    """Yield tokens and SHA-1, hashing a few sources ahead."""
+) -> Iterator[tuple[bytes, BlobSource, bytes]]:
+    """Yield tokens, sources and SHA-1: big sources are hashed on all cores, a few ahead.
+
+    Small ones are hashed here, since threads would spend more on taking turns; the data of the
+    first of them is kept, and need not be read again to be written.
+    """
     window: deque[tuple[bytes, Future[bytes]]] = deque()
     workers = cpu_count() or 1
+    kept_nbytes = 0
     executor = ThreadPoolExecutor(workers, "hash")
     try:
         for token, source in staged.items():
-            window.append((token, executor.submit(sha1_of, source, reporter.cancel)))
+            if source.size > _SMALL_NBYTES:
+                window.append((token, executor.submit(sha1_of, source, reporter.cancel)))
+            elif kept_nbytes + source.size > _KEPT_NBYTES:
+                yield token, source, sha1_of(source, reporter.cancel)
+            else:
+                data = b"".join(pieces(source, _SMALL_NBYTES, reporter.cancel))
+                kept_nbytes += len(data)
+                kept = MemorySource(data)
+                yield token, kept, sha1_of(kept, reporter.cancel)
             if len(window) > 4 * workers:
                 done, task = window.popleft()
-                yield done, task.result()
+                yield done, staged[done], task.result()
         while window:
             done, task = window.popleft()
-            yield done, task.result()
+            yield done, staged[done], task.result()
     finally:
         executor.shutdown(wait=True, cancel_futures=True)
 

@@ -13,8 +13,8 @@ from wimtui.engine.codecs.base import CodecId
 from wimtui.engine.commit.append import old_end
 from wimtui.engine.commit.carry import (
     Carried,
-    OutputFormat,
     carry,
+    copy_bytes,
     copy_resource,
     in_packing_order,
 )
@@ -22,8 +22,9 @@ from wimtui.engine.commit.chunk_pool import ChunkPool
 from wimtui.engine.commit.disk import reported
 from wimtui.engine.commit.finish import TableWriter
 from wimtui.engine.commit.lock import WimLock
-from wimtui.engine.commit.options import DEFAULT_CHUNK_SIZES, UpcomingFile, WriteResult
+from wimtui.engine.commit.options import UpcomingFile, WriteResult
 from wimtui.engine.commit.output import Output
+from wimtui.engine.commit.output_format import output_format
 from wimtui.engine.commit.precondition import check_unchanged
 from wimtui.engine.commit.replace_file import TemporaryFile, remove_abandoned
 from wimtui.engine.commit.resource_writer import ResourceWriter
@@ -32,7 +33,7 @@ from wimtui.engine.commit.sources import MemorySource
 from wimtui.engine.commit.space import check_space
 from wimtui.engine.commit.table import SolidBlob, TableBuilder
 from wimtui.engine.commit.verify import check_header, verify_written
-from wimtui.engine.container.compression import CODEC_FLAGS, check_chunk_size
+from wimtui.engine.container.compression import CODEC_FLAGS
 from wimtui.engine.container.flags import (
     HeaderFlag,
     ResourceFlag,
@@ -47,7 +48,7 @@ from wimtui.engine.image.metadata import ImageMetadata
 from wimtui.engine.progress import Phase
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from wimtui.engine.archive import Archive
     from wimtui.engine.commit.finish import WrittenTables
@@ -58,35 +59,6 @@ if TYPE_CHECKING:
     from wimtui.engine.container.resource import ResourceHeader
 
 _KEPT_FLAGS = HeaderFlag.RP_FIX | HeaderFlag.READONLY
-
-
-def output_format(archive: Archive | None, options: WriteOptions) -> OutputFormat:
-    """Return how the output is compressed: as the options say, else as the old file is.
-
-    Raises:
-        ChunkSizeError: The codec cannot have that chunk size.
-    """
-    wanted = options.compression
-    old = CodecId.LZX if archive is None else archive.wim.codec
-    codec = old if wanted.codec is None else wanted.codec
-    chunk_size = wanted.chunk_size
-    if chunk_size is None:
-        chunk_size = DEFAULT_CHUNK_SIZES[codec]
-        if archive is not None and codec is old:
-            chunk_size = archive.wim.chunk_size
-    if codec is CodecId.NONE:
-        chunk_size = 0
-    else:
-        check_chunk_size(codec, chunk_size, path="", structure="output", offset_in_file=20)
-    return OutputFormat(
-        codec,
-        chunk_size,
-        wanted.level,
-        options.solid,
-        wanted.solid_codec,
-        wanted.solid_chunk_size,
-        options.recompress,
-    )
 
 
 @dataclass(slots=True)
@@ -133,10 +105,12 @@ class Rebuilder:
             WimError: Something to be saved cannot be read.
         """
         archive = self._archive
+        end = 0
         with contextlib.ExitStack() as stack:
             if self._replaces and archive is not None:
                 lock = self._lock(stack)
-                check_unchanged(archive.wim, old_end(archive.wim))
+                end = old_end(archive.wim)
+                check_unchanged(archive.wim, end)
                 if lock is None or lock.is_held:
                     remove_abandoned(self._target, self._options.disk)
             if self._options.check_space:
@@ -146,7 +120,7 @@ class Rebuilder:
             stack.callback(temporary.discard)
             new_size = self._write(temporary)
             if self._replaces and archive is not None:
-                check_unchanged(archive.wim, old_end(archive.wim))
+                check_unchanged(archive.wim, end)
                 warnings = temporary.replace()
             else:
                 warnings = temporary.publish()
@@ -224,7 +198,7 @@ class Rebuilder:
     def _write_data(self, body: _Body) -> None:
         """Write all resources: copies first, then what is encoded, then metadata."""
         plan, carried, form = self._plan, self._carried, self._form
-        images = sum(len(image.metadata) for image in plan.images)
+        images = sum(self._metadata_nbytes(image) for image in plan.images)
         new = sum(blob.source.size for blob in plan.new_blobs)
         self._reporter.begin(
             Phase.WRITE,
@@ -236,25 +210,35 @@ class Rebuilder:
         packed = carried.packed
         if packed or (packs_new and plan.new_blobs):
             self._pack(body, packed, packs_new)
+        with self._writer(body, form.level) as writer:
+            self._encode(body, writer, () if packs_new else plan.new_blobs)
+        with self._writer(body, form.metadata_level) as writer:
+            self._write_metadata(body, writer)
+        self._reporter.finish()
+
+    @contextlib.contextmanager
+    def _writer(self, body: _Body, level: int) -> Iterator[ResourceWriter]:
+        form, reporter = self._form, self._reporter
         with contextlib.ExitStack() as stack:
             pool = None
             if form.codec is not CodecId.NONE:
-                pool = stack.enter_context(self._pool(form.codec, form.chunk_size))
-            writer = ResourceWriter(
-                body.output, pool, on_bytes=self._reporter.on_bytes, cancel=self._reporter.cancel
+                pool = stack.enter_context(self._pool(form.codec, form.chunk_size, level))
+            yield ResourceWriter(
+                body.output, pool, on_bytes=reporter.on_bytes, cancel=reporter.cancel
             )
-            self._encode(body, writer, () if packs_new else plan.new_blobs)
-            self._write_metadata(body, writer)
-        self._reporter.finish()
 
     def _copy(self, body: _Body) -> None:
         archive = self._archive
         if archive is None:
             return
-        for sha1, resource in self._carried.copied:
-            place = copy_resource(archive, resource, body.output, self._reporter)
-            body.table.add_blob(place, sha1, self._plan.references[sha1])
-            self._reporter.advance(items=1)
+        plan, rows = self._plan, archive.wim.blob_table.index.rows
+        for extent in self._carried.copied:
+            shift = body.output.position - extent.offset_in_wim
+            copy_bytes(archive, extent.offset_in_wim, extent.size, body.output, self._reporter)
+            body.table.keep_rows(
+                rows, extent.rows, plan.references, keep_all=plan.keeps_all_blobs, shift=shift
+            )
+            self._reporter.advance(items=len(extent.rows))
         for copied in self._carried.copied_solids:
             solid = copied.solid
             stored = replace(
@@ -271,7 +255,7 @@ class Rebuilder:
         form = self._form
         new = self._plan.new_blobs if packs_new else []
         blobs = in_packing_order(packed, new, self._names())
-        with self._pool(form.solid_codec, form.solid_chunk_size) as pool:
+        with self._pool(form.solid_codec, form.solid_chunk_size, form.level) as pool:
             writer = SolidWriter(
                 body.output, pool, on_bytes=self._reporter.on_bytes, cancel=self._reporter.cancel
             )
@@ -318,6 +302,13 @@ class Rebuilder:
             body.table.add_metadata(places[0], image.sha1)
             body.encoded_images.append(index)
 
+    def _metadata_nbytes(self, image: PlannedImage) -> int:
+        """Return what the metadata resource counts for in the progress."""
+        if not image.kept_index:
+            return len(image.metadata)
+        stored = self._stored_metadata(image)
+        return stored.size_in_wim if self._copies_metadata(image) else stored.uncompressed_size
+
     def _copies_metadata(self, image: PlannedImage) -> bool:
         assert self._archive is not None
         wim, form = self._archive.wim, self._form
@@ -328,11 +319,11 @@ class Rebuilder:
             and bool(self._stored_metadata(image).flags & ResourceFlag.COMPRESSED)
         )
 
-    def _pool(self, codec: CodecId, chunk_size: int) -> ChunkPool:
+    def _pool(self, codec: CodecId, chunk_size: int, level: int) -> ChunkPool:
         return ChunkPool(
             codec,
             chunk_size,
-            self._form.level,
+            level,
             worker_count=self._options.worker_count,
             cancel=self._reporter.cancel,
         )

@@ -12,7 +12,7 @@ from wimtui.engine.container.resource import NO_RESOURCE, ResourceHeader
 from wimtui.engine.container.solid import SOLID_MARKER
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from wimtui.engine.container.blob_table import BlobTable
 
@@ -54,25 +54,45 @@ class TableBuilder:
 
     def add_blob(self, resource: ResourceHeader, sha1: bytes, reference_count: int) -> None:
         """Add a blob on its own."""
-        resource = replace(resource, flags=resource.flags & _KEPT_FLAGS)
-        count = min(reference_count, _MAX_COUNT)
-        self._plain.append((resource.offset_in_wim, BlobRow(resource, 1, count, sha1).pack()))
+        place = (int(resource.flags) << 56 | resource.size_in_wim) & _KEPT_PLACE
+        offset_in_wim = resource.offset_in_wim
+        size, count = resource.uncompressed_size, min(reference_count, _MAX_COUNT)
+        self._plain.append((offset_in_wim, _ROW.pack(place, offset_in_wim, size, 1, count, sha1)))
 
-    def _keep_row(self, rows: bytes, number: int, count: int) -> None:
-        """Add a plain blob's row with another count, or with at least minus a negative one.
+    def keep_rows(
+        self,
+        rows: bytes,
+        numbers: Iterable[int],
+        references: Mapping[bytes, int],
+        *,
+        keep_all: bool,
+        shift: int = 0,
+    ) -> int:
+        """Add plain blobs of the old table, with other counts and ``shift`` bytes further on.
 
-        From bytes to bytes: a table has some 100,000 rows, and an object of each would take as
-        long as everything else in a small commit.
+        Those without a reference are left out, unless ``keep_all``. From bytes to bytes: a table
+        has some 100,000 rows, and an object of each would take as long as everything else in a
+        small commit.
+
+        Returns:
+            How many were left out.
         """
-        size_and_flags, offset_in_wim, size, _, stored, sha1 = _ROW.unpack_from(
-            rows, number * _ROW.size
-        )
-        if count <= 0:
-            count = max(-count, stored)
-        packed = _ROW.pack(
-            size_and_flags & _KEPT_PLACE, offset_in_wim, size, 1, min(count, _MAX_COUNT), sha1
-        )
-        self._plain.append((offset_in_wim, packed))
+        add, unpack, pack, width = self._plain.append, _ROW.unpack_from, _ROW.pack, _ROW.size
+        reference_count = references.get
+        dropped = 0
+        for number in numbers:
+            place, offset_in_wim, size, _, stored, sha1 = unpack(rows, number * width)
+            count = reference_count(sha1, 0)
+            if keep_all:
+                count = max(count, stored)
+            elif not count:
+                dropped += 1
+                continue
+            offset_in_wim += shift
+            if count > _MAX_COUNT:
+                count = _MAX_COUNT
+            add((offset_in_wim, pack(place & _KEPT_PLACE, offset_in_wim, size, 1, count, sha1)))
+        return dropped
 
     def add_solid(
         self, offset_in_wim: int, size_in_wim: int, uncompressed_size: int, blobs: list[SolidBlob]
@@ -118,28 +138,32 @@ class TableBuilder:
         Returns:
             How many were left out for want of any use.
         """
-        dropped = 0
-        solids: dict[int, list[SolidBlob]] = {}
         index = table.index
-        for number in table.blob_rows():
-            sha1 = index.sha1(number)
-            count = references.get(sha1, 0)
-            if sha1 in but:
-                continue
-            if not count and not keep_all:
-                dropped += 1
-                continue
+        numbers = table.blob_rows_in_file_order()
+        anew = {table.find(sha1) for sha1 in but}
+        if not anew.isdisjoint(numbers):
+            numbers = [number for number in numbers if number not in anew]
+        if not table.solids:
+            return self.keep_rows(index.rows, numbers, references, keep_all=keep_all)
+        plain = [number for number in numbers if index.solid_index(number) < 0]
+        dropped = self.keep_rows(index.rows, plain, references, keep_all=keep_all)
+        solids: dict[int, list[SolidBlob]] = {}
+        for number in numbers:
             position = index.solid_index(number)
             if position < 0:
-                self._keep_row(index.rows, number, count if not keep_all else -count)
-            else:
-                row = table.row(number)
-                if keep_all:
-                    count = max(count, row.reference_count)
-                solid = table.solids[position]
-                start = row.resource.offset_in_wim - solid.base_offset
-                blob = SolidBlob(start, row.resource.size_in_wim, sha1, count)
-                solids.setdefault(position, []).append(blob)
+                continue
+            sha1 = index.sha1(number)
+            count = references.get(sha1, 0)
+            row = table.row(number)
+            if keep_all:
+                count = max(count, row.reference_count)
+            elif not count:
+                dropped += 1
+                continue
+            solid = table.solids[position]
+            start = row.resource.offset_in_wim - solid.base_offset
+            blob = SolidBlob(start, row.resource.size_in_wim, sha1, count)
+            solids.setdefault(position, []).append(blob)
         for position, blobs in solids.items():
             solid = table.solids[position]
             self.add_solid(solid.offset_in_wim, solid.size_in_wim, solid.uncompressed_size, blobs)

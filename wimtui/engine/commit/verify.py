@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from wimtui.engine.container.resource_reader import Resource
     from wimtui.engine.progress import CancelToken
 
+_TASK_NBYTES = 1 << 20
+"""Bytes to read back in one task: threads that took turns for every small blob would be slower."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
@@ -144,22 +147,42 @@ def _images(wim: WimFile, images: list[int]) -> Iterator[_Piece]:
 
 def _digests(pieces: list[_Piece], cancel: CancelToken | None) -> Iterator[tuple[_Piece, bytes]]:
     """Yield pieces with their SHA-1, resource by resource, on all cores."""
-    by_resource: dict[int, list[_Piece]] = {}
-    for piece in pieces:
-        by_resource.setdefault(id(piece.resource), []).append(piece)
     decompressors = DecompressorPool()
     workers = os.cpu_count() or 1
     window: deque[Future[list[tuple[_Piece, bytes]]]] = deque()
     executor = ThreadPoolExecutor(workers, "verify")
     try:
-        for group in by_resource.values():
-            window.append(executor.submit(_hash_group, group, decompressors, cancel))
+        for groups in _tasks(pieces):
+            window.append(executor.submit(_hash_groups, groups, decompressors, cancel))
             if len(window) > 4 * workers:
                 yield from window.popleft().result()
         while window:
             yield from window.popleft().result()
     finally:
         executor.shutdown(wait=True, cancel_futures=True)
+
+
+def _tasks(pieces: list[_Piece]) -> Iterator[list[list[_Piece]]]:
+    """Yield lists of groups, each group of one resource; small ones share a task."""
+    by_resource: dict[int, list[_Piece]] = {}
+    for piece in pieces:
+        by_resource.setdefault(id(piece.resource), []).append(piece)
+    groups: list[list[_Piece]] = []
+    nbytes = 0
+    for group in by_resource.values():
+        groups.append(group)
+        nbytes += group[0].resource.uncompressed_size
+        if nbytes >= _TASK_NBYTES:
+            yield groups
+            groups, nbytes = [], 0
+    if groups:
+        yield groups
+
+
+def _hash_groups(
+    groups: list[list[_Piece]], decompressors: DecompressorPool, cancel: CancelToken | None
+) -> list[tuple[_Piece, bytes]]:
+    return [done for group in groups for done in _hash_group(group, decompressors, cancel)]
 
 
 def _hash_group(
