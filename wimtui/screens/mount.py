@@ -13,9 +13,9 @@ from textual.binding import Binding
 from textual.containers import Grid, Horizontal, Vertical, VerticalScroll
 from textual.widgets import Button, Input, Label, Select, Static
 
-from wimtui import messages
+from wimtui import messages, upkeep_messages
 from wimtui.screens.base import Dialog
-from wimtui.widgets.cells import plain
+from wimtui.widgets.cells import plain, size_text
 from wimtui.widgets.check import Check
 from wimtui.widgets.path_suggester import PathSuggester
 
@@ -28,8 +28,10 @@ if TYPE_CHECKING:
     from wimtui.service.archives import ArchiveFacts
     from wimtui.service.mount_points import MountPlace
     from wimtui.service.mounts import MountSummary
+    from wimtui.service.write_access import WriteAccess
     from wimtui.settings import Settings
 
+MODES = (("read-only", "ro"), ("read-write, changes are staged", "rw"))
 STREAMS = (
     ("as attributes, user.*", "xattr"),
     ("as files, file:stream", "windows"),
@@ -39,10 +41,12 @@ STREAMS = (
 
 def mount_command(
     wim: str, image: int, mount_point: str, *, streams: str, flags: Sequence[str],
-    references: Sequence[str],
+    references: Sequence[str], staging_dir: str = "",
 ) -> str:  # fmt: skip
-    """Return the command line that mounts in the same way."""
+    """Return the command line that mounts in the same way; ``rw`` is a flag."""
     words = ["wimtui", "mount", *(f"--{flag}" for flag in flags)]
+    if staging_dir:
+        words.append(f"--staging-dir={staging_dir}")
     if streams != "xattr":
         words.append(f"--streams-interface={streams}")
     words += [f"--ref={reference}" for reference in references]
@@ -76,25 +80,37 @@ class MountDialog(Dialog):
         self._settings = settings
         self._facts: ArchiveFacts | None = None
         self._place: MountPlace | None = None
+        self._access: WriteAccess | None = None
         self._mount_id = ""
         self._suggested = ""
 
     def compose(self) -> ComposeResult:
         """Fields above, the command and the buttons below."""
         with Vertical(id="dialog", classes="dialog wide") as dialog:
-            dialog.border_title = "Mount read-only"
+            dialog.border_title = "Mount"
             with VerticalScroll(id="fields", can_focus=False):
                 with Grid(classes="form"):
                     yield Label("WIM")
                     yield Static(plain(self.path), id="wim", markup=False)
                     yield Label("Image")
                     yield Select([], id="image", compact=True, prompt="reading…")
+                    yield Label("Mode")
+                    yield Select(MODES, id="mode", compact=True, allow_blank=False, value="ro")
                     yield Label("Mount point")
                     suggester = PathSuggester(self.bridge.places.list_folders)
                     yield Input(id="place", compact=True, placeholder="an empty folder",
                                 suggester=suggester)  # fmt: skip
                     yield Label("")
                     yield Static("", id="place-note", markup=False)
+                with Grid(classes="form", id="for-rw"):
+                    yield Label("Staging in")
+                    yield Input(
+                        id="staging-dir", compact=True, placeholder="beside the WIM",
+                        suggester=PathSuggester(self.bridge.places.list_folders),
+                    )  # fmt: skip
+                    yield Label("")
+                    yield Static("", id="staging-note", markup=False)
+                with Grid(classes="form"):
                     yield Label("Streams")
                     yield Select(STREAMS, id="streams", compact=True, allow_blank=False,
                                  value=self._settings.streams)  # fmt: skip
@@ -121,6 +137,7 @@ class MountDialog(Dialog):
     def on_mount(self) -> None:
         """Read the images."""
         self.query_one("#command").border_title = "The same from a shell"
+        self._show_for_rw()
         self.bridge.archives.open(self, self.path)
         self._show_command()
 
@@ -172,6 +189,34 @@ class MountDialog(Dialog):
         note.set_class(not good, "bad")
         self._show_command()
 
+    @on(upkeep_messages.WriteAccessChecked)
+    def take_access(self, message: upkeep_messages.WriteAccessChecked) -> None:
+        """Say what speaks against a read-write mount, and how much room there is."""
+        message.stop()
+        if message.staging_typed != self.query_one("#staging-dir", Input).value:
+            return
+        access = self._access = message.access
+        note = self.query_one("#staging-note", Static)
+        if access.refusal:
+            text = f"✗ {access.refusal}"
+        elif not access.place.is_usable:
+            text = f"✗ {access.place.text}"
+        else:
+            text = f"✓ {access.place.text}, {size_text(access.place.free_nbytes)} free"
+        if left := self._left_behind():
+            text += f"\nUncommitted changes are in {left}; a remount brings them back."
+        note.update("\n".join(map(plain, text.split("\n"))))
+        note.set_class(text.startswith("✓"), "good")
+        note.set_class(text.startswith("✗"), "bad")
+        self._show_command()
+
+    def _left_behind(self) -> str:
+        """Return where changes of an earlier mount of the WIM are: a commit outdates them."""
+        mounts: Sequence[MountSummary] = getattr(self.app, "mounts", ())
+        own = (self.path, os.path.realpath(self.path))
+        left = (one for one in mounts if one.wim_path in own and not one.alive)
+        return next((one.staging_path for one in left if one.staging_path), "")
+
     @on(messages.MountProgress)
     def take_progress(self, message: messages.MountProgress) -> None:
         """Say how far the daemon is."""
@@ -215,9 +260,36 @@ class MountDialog(Dialog):
         self.bridge.places.check(self, event.value)
         self._show_command()
 
+    @property
+    def is_read_write(self) -> bool:
+        """Whether a read-write mount is wanted."""
+        return self.query_one("#mode", Select).value == "rw"
+
+    @on(Select.Changed, "#mode")
+    def mode_changed(self) -> None:
+        """Show or hide what only read-write mounts have."""
+        self._show_for_rw()
+        self._check_access()
+
+    def _show_for_rw(self) -> None:
+        self.query_one("#for-rw").display = self.is_read_write
+
+    @on(Input.Changed, "#staging-dir")
+    @on(Input.Changed, "#references")
+    def access_may_differ(self) -> None:
+        """Look whether the WIM can be written, and where changes would go."""
+        self._check_access()
+
+    def _check_access(self) -> None:
+        self._access = None
+        if self.is_read_write:
+            typed = self.query_one("#staging-dir", Input).value
+            references = self._typed_references()
+            self.bridge.places.check_write_access(self, self.path, references, typed)
+        self._show_command()
+
     @on(Select.Changed, "#streams")
     @on(Check.Changed)
-    @on(Input.Changed, "#references")
     def option_changed(self) -> None:
         """Show the command anew."""
         self._show_command()
@@ -230,7 +302,15 @@ class MountDialog(Dialog):
             return (text,)
 
     def _flags(self) -> list[str]:
-        return [box.id or "" for box in self.query(Check) if box.value]
+        mode = ["rw"] if self.is_read_write else []
+        return mode + [box.id or "" for box in self.query(Check) if box.value]
+
+    def _staging_parent(self) -> str:
+        """Return the folder for the staging folder, empty for beside the WIM."""
+        typed = self.query_one("#staging-dir", Input).value.strip()
+        if not typed or not self.is_read_write:
+            return ""
+        return typed if self._access is None else self._access.place.path
 
     def _typed_place(self) -> str:
         typed = self.query_one("#place", Input).value.strip()
@@ -241,16 +321,21 @@ class MountDialog(Dialog):
         return mount_command(
             self.path, self._image or 1, self._typed_place(),
             streams=str(self.query_one("#streams", Select).value), flags=self._flags(),
-            references=self._typed_references(),
+            references=self._typed_references(), staging_dir=self._staging_parent(),
         )  # fmt: skip
 
     def _show_command(self) -> None:
         self.query_one("#command", Static).update(plain(self.command()))
         place = self._place
         ready = place is not None and (place.can_mount or place.can_create)
-        self.query_one("#mount", Button).disabled = not (ready and self._image) or bool(
-            self._mount_id
-        )
+        ready = ready and self._can_write() and bool(self._image) and not self._mount_id
+        self.query_one("#mount", Button).disabled = not ready
+
+    def _can_write(self) -> bool:
+        if not self.is_read_write:
+            return True
+        access = self._access
+        return access is not None and not access.refusal and access.place.is_usable
 
     def _say(self, text: str, look: str) -> None:
         outcome = self.query_one("#outcome", Static)
@@ -275,6 +360,8 @@ class MountDialog(Dialog):
             self.path,
             place.path,
             image=str(self._image),
+            read_write=self.is_read_write,
+            staging_parent=self._staging_parent() or None,
             references=references,
             streams=str(self.query_one("#streams", Select).value),
             check="check" in flags,
