@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.staging.base_image import CONTENTS, FILE, Mount
+from tests.staging.base_image import CONTENTS, FILE, FOLDER, ImageBuilder, Mount
 from wimtui.engine.errors import NodeNotFoundError, NotPermittedError
 from wimtui.engine.staging.changes import (
     Change,
@@ -20,6 +20,8 @@ from wimtui.engine.staging.restore import Restored, restore
 from wimtui.engine.tree import ROOT_INO, AttributeChanges, RenameMode, XattrMode
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from wimtui.engine.tree import Ino
 
 ADDED, MODIFIED, DELETED, RENAMED = (
@@ -214,3 +216,24 @@ class TestRestore:
     def test_a_path_that_never_was(self, mount: Mount) -> None:
         with pytest.raises(NodeNotFoundError):
             restore(mount.overlay, b"/nothing")
+
+    def test_a_file_whose_first_name_is_elsewhere(self, tmp_path: Path) -> None:
+        image = ImageBuilder()
+        image.file(b"/a", b"data", group_id=7)
+        image.file(b"/dir/b", b"data", group_id=7)
+        mount = Mount.create(image.write(tmp_path / "linked.wim"), tmp_path)
+        mount.write(mount.ino(b"/dir/b"), b"X")
+        self.undo(mount, b"/dir")
+        assert mount.read(b"/a") == mount.read(b"/dir/b") == b"data"
+        assert changes(mount) == []
+        mount.close()
+
+    def test_a_name_in_directories_that_were_exchanged(self, mount: Mount) -> None:
+        mount.overlay.make_directory(ROOT_INO, b"other", FOLDER)
+        mount.create_file(b"/other/b.bin", b"new")
+        mount.overlay.rename(ROOT_INO, b"dir", ROOT_INO, b"other", RenameMode.EXCHANGE)
+        mount.write(mount.ino(b"/other/b.bin"), b"X")
+        self.undo(mount, b"/dir/b.bin")
+        # What has the name, and what had it; their directories stay where they are.
+        assert not mount.has(b"/dir/b.bin")
+        assert mount.read(b"/other/b.bin") == CONTENTS[b"/dir/b.bin"]

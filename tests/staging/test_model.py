@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import shutil
 import stat
 import tempfile
@@ -13,15 +14,16 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from tests.staging.base_image import FILE, FOLDER, ImageBuilder, Mount, unix_options
+from tests.staging.base_image import FILE, FOLDER, TICKS, ImageBuilder, Mount, unix_options
 from tests.staging.committing import commit
 from tests.staging.model import Model, ModelNode
-from wimtui.engine.errors import NodeError, NodeNotFoundError
+from wimtui.engine.errors import NodeError
 from wimtui.engine.image.attributes import FileAttribute
 from wimtui.engine.image.reparse import RP_FLAG_NOT_FIXED, ReparseTag, symlink_blob
 from wimtui.engine.staging.changes import is_clean, list_changes
 from wimtui.engine.staging.paths import find_base_path, find_path
 from wimtui.engine.staging.restore import restore
+from wimtui.engine.timestamps import ticks_to_ns
 from wimtui.engine.tree import ROOT_INO, AttributeChanges, Ino, RenameMode, XattrMode
 
 if TYPE_CHECKING:
@@ -72,6 +74,8 @@ def build(folder: Path) -> tuple[Path, Model]:
     image.file(b"/B/a", b"main", named_streams=((b"one", image.blob(b"stream one")),))
     streams = ModelNode(stat.S_IFREG, bytearray(b"main"), xattrs={b"user.one": b"stream one"})
     model.add(model.find(b"/B"), b"a", streams)
+    for _, node in model.walk():
+        node.mtime_ns = ticks_to_ns(TICKS)
     return image.write(folder / "base.wim"), model
 
 
@@ -82,6 +86,8 @@ class OverlayMachine(RuleBasedStateMachine):
         super().__init__()
         self.folder = Path(tempfile.mkdtemp(prefix="wimtui-staging-"))
         wim, self.model = build(self.folder)
+        self.base = copy.deepcopy(self.model)
+        """The image under the overlay."""
         self.mount = Mount.create(wim, self.folder, unix_options())
         self.inos: dict[int, Ino] = {}
         self.handles: list[tuple[ModelNode, WritableFile]] = []
@@ -322,20 +328,19 @@ class OverlayMachine(RuleBasedStateMachine):
             self.check_all()
 
         self.commits += 1
+        self.base = copy.deepcopy(self.model)
         commit(self.mount, meanwhile if what % 2 else None)
         self.check_all()
 
-    @precondition(lambda self: not self.handles and not self.commits)
+    @precondition(lambda self: not self.handles)
     @rule()
     def restore_everything(self) -> None:
-        restored = restore(self.mount.overlay, b"/")
-        for ino in restored.unlinked:
-            self.mount.overlay.forget(ino)
-        assert list_changes(self.mount.overlay) == []
-        assert is_clean(self.mount.overlay)
-        folder = self.folder / "again"
-        folder.mkdir(exist_ok=True)
-        _, self.model = build(folder)
+        overlay = self.mount.overlay
+        for ino in restore(overlay, b"/").unlinked:
+            overlay.forget(ino)
+        assert list_changes(overlay) == []
+        assert is_clean(overlay)
+        self.model = copy.deepcopy(self.base)
         self.inos.clear()
         self.learn()
         self.check_all()
@@ -344,24 +349,38 @@ class OverlayMachine(RuleBasedStateMachine):
     @rule(what=picks, of_image=st.booleans())
     def restore_path(self, what: int, of_image: bool) -> None:
         overlay = self.mount.overlay
-        paths = [path for path, _ in self.model.walk()][1:] or [b"/a"]
-        if of_image:
-            paths = list(BASE_FILES)
-        path = paths[what % len(paths)]
-        try:
-            restored = restore(overlay, path)
-        except NodeNotFoundError:
-            # After a commit the image may have lost it.
-            assert self.commits
+        paths = [path for path, _ in (self.base if of_image else self.model).walk()][1:]
+        if not paths:
             return
-        for ino in restored.unlinked:
+        path = paths[what % len(paths)]
+        above, _, name = path.rpartition(b"/")
+        was_in_image = find_base_path(overlay, path) is not None
+        for ino in restore(overlay, path).unlinked:
             overlay.forget(ino)
         self.relearn()
-        above = path.rpartition(b"/")[0]
-        # A renamed directory stays where it is, and another may have its old name.
-        if of_image and find_path(overlay, above) == find_base_path(overlay, above):
-            assert self.commits or self.mount.read(path) == BASE_FILES[path]
         self.check_all()
+        directory = find_base_path(overlay, above)
+        is_in_place = directory is not None and find_path(overlay, above) == directory
+        if was_in_image:
+            # A renamed directory stays where it is, and another may have its old name.
+            assert directory is not None
+            node = self.node_of(overlay.ino(directory)).children[name]
+            self.compare(node, self.base.find(path))
+            assert not is_in_place or self.model.find(path) is node
+        elif is_in_place:
+            assert not self.mount.has(path)
+
+    def node_of(self, ino: Ino) -> ModelNode:
+        return next(node for _, node in self.model.walk() if self.ino(node) == ino)
+
+    def compare(self, node: ModelNode, known: ModelNode) -> None:
+        """Check that all of a node is as it was in the image."""
+        assert (node.type, node.data, node.target) == (known.type, known.data, known.target)
+        assert (node.xattrs, node.names()) == (known.xattrs, known.names())
+        assert node.mode == known.mode or not known.mode
+        assert node.mtime_ns == known.mtime_ns or known.mtime_ns is None
+        for name in known.names():
+            self.compare(node.children[name], known.children[name])
 
     def relearn(self) -> None:
         """Take the model from the overlay, which must be a tree."""
@@ -378,8 +397,7 @@ class OverlayMachine(RuleBasedStateMachine):
                     assert not known.is_directory
                     directory.children[name] = known
                     continue
-                found = overlay.attributes(ino)
-                node = nodes[ino] = ModelNode(stat.S_IFMT(found.mode))
+                node = nodes[ino] = ModelNode(stat.S_IFMT(overlay.attributes(ino).mode))
                 self.inos[id(node)] = ino
                 self.model.put(directory, name, node)
                 if node.is_directory:
@@ -389,6 +407,8 @@ class OverlayMachine(RuleBasedStateMachine):
                 else:
                     node.data = bytearray(self.mount.read(ino))
         for ino, node in nodes.items():
+            found = overlay.attributes(ino)
+            node.mode, node.mtime_ns = stat.S_IMODE(found.mode), found.mtime_ns
             if node.type != stat.S_IFLNK:
                 names = overlay.list_xattrs(ino)
                 node.xattrs = {name: overlay.get_xattr(ino, name) for name in names}

@@ -177,9 +177,9 @@ class _Restore:
                 for name in list(delta.entries):
                     self._reset_name(number, name)
         for number in list(self._layer.nodes):
-            if number < FIRST_NEW_ID and number != directory:
-                above = self._base.place(self._base.dentry(number))[0]
-                if number != ROOT_INO and self._is_below(above, directory):
+            if number < FIRST_NEW_ID and number not in (ROOT_INO, directory):
+                places = [self._base.place(dentry) for dentry in self._base.dentries(number)]
+                if any(self._is_below(above, directory) for above, _ in places):
                     self._reset_node(number)
 
     def _is_below(self, number: NodeId, directory: NodeId) -> bool:
