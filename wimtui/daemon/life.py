@@ -204,6 +204,10 @@ class MountLife:
                     running.cancel.cancel()
                 return OkReply()
             case Extension(name=name, data=data):
+                if self._changes is not None and name == "estimate":
+                    from wimtui.daemon.estimates import estimate_reply
+
+                    return await estimate_reply(self._changes.staging, data)
                 if self._changes is not None and name in self._changes.REQUESTS:
                     return await self._changes.answer(name, data, self._bulk)
                 return ErrorReply(code=106, text=f"unknown request {name!r}", name="version")

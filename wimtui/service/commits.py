@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
+from dataclasses import fields as dataclass_fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from wimtui.control.client import DaemonClient
-from wimtui.control.errors import NotAMountError, RemoteError
+from wimtui.control.errors import ControlError, NotAMountError, RemoteError
 from wimtui.control.protocol import (
-    Commit,
-    CommitMode,
     Disposition,
+    Extension,
+    OkReply,
     Outcome,
     ProgressEvent,
     Subscribe,
@@ -21,25 +21,25 @@ from wimtui.control.protocol import (
 )
 from wimtui.control.registry import MountStatus
 from wimtui.control.unmount import unmount
-from wimtui.engine.commit.edit import ImageProperties
+from wimtui.engine.commit.estimate import estimate
 from wimtui.engine.commit.lock import WimLock
-from wimtui.engine.commit.options import WriteOptions
-from wimtui.engine.commit.overlay import CommitPlan, commit_overlay
+from wimtui.engine.commit.overlay import commit_overlay
 from wimtui.engine.errors import UsageError
 from wimtui.engine.progress import CancelToken, Phase, Progress
 from wimtui.service import stagings
-from wimtui.service.editing import parse_compression
+from wimtui.service.commit_settings import CommitSettings
 from wimtui.service.stagings import find_staged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from wimtui.control.protocol import Data, EndedEvent, Event, Scalar
+    from wimtui.control.protocol import Data, EndedEvent, Event
     from wimtui.engine.progress import ProgressSink
     from wimtui.service.stagings import StagedMount
 
 __all__ = [
-    "CommitSettings", "Committed", "ReadOnlyMountError", "commit_and_unmount", "commit_at", "watch",
+    "CommitEstimate", "CommitSettings", "Committed", "ReadOnlyMountError",
+    "commit_and_unmount", "commit_at", "commit_estimate", "watch",
 ]  # fmt: skip
 
 _ANSWER_S: Final = 60.0
@@ -47,91 +47,6 @@ _ANSWER_S: Final = 60.0
 
 class ReadOnlyMountError(UsageError):
     """Nothing can have changed in a read-only mount."""
-
-
-@dataclass(frozen=True, slots=True)
-class CommitSettings:
-    """How to commit."""
-
-    rebuild: bool = False
-    """Write the file anew, without dead bytes."""
-    recompress: bool = False
-    """And compress again what could be copied."""
-    check: bool = False
-    """Write an integrity table."""
-    new_image: bool = False
-    """Append an image instead of writing in the place of the mounted one."""
-    name: str = ""
-    """Of the new image."""
-    description: str = ""
-    boot: bool = False
-    """Make the new image the bootable one."""
-    compress: str | None = None
-    """``TYPE[:LEVEL]``; None keeps what the WIM has."""
-    solid: bool = False
-    """Rebuild, with all file data in a solid resource."""
-    save_as: str | None = None
-    """Write the result to this path, which must not exist, and leave the WIM as it is."""
-    force_write: bool = False
-    """Write although nothing has changed."""
-    check_space: bool = True
-    """Refuse before anything is written where the disk may be too small."""
-
-    @property
-    def absolute_save_as(self) -> str | None:
-        """Where the result goes, whatever the current folder is."""
-        return None if self.save_as is None else os.path.abspath(self.save_as)  # noqa: PTH100
-
-    def request(self) -> Commit:
-        """Return what a daemon is asked. Raises UsageError."""
-        return Commit(**self.fields())
-
-    def fields(self) -> dict[str, Any]:
-        """Return the fields that a request for a commit or an unmount has. Raises UsageError."""
-        anew = self.rebuild or self.recompress
-        return {
-            "mode": CommitMode.REBUILD if anew else CommitMode.APPEND,
-            "new_image": self.new_image,
-            "image_name": self.name,
-            "image_description": self.description,
-            "check": self.check,
-            "options": self._options(),
-        }
-
-    def _options(self) -> dict[str, Scalar]:
-        compression = parse_compression(self.compress)
-        options: dict[str, Scalar] = {
-            "recompress": self.recompress,
-            "solid": self.solid,
-            "boot": self.boot,
-            "force": self.force_write,
-            "no_space_check": not self.check_space,
-        }
-        if compression.codec is not None:
-            options |= {"codec": compression.codec.name, "level": compression.level}
-        if self.save_as is not None:
-            options["save_as"] = self.absolute_save_as
-        return options
-
-    def plan(self, progress: ProgressSink | None, cancel: CancelToken | None) -> CommitPlan:
-        """Return what the engine is asked. Raises UsageError."""
-        options = WriteOptions(
-            rebuild=self.rebuild or self.recompress,
-            recompress=self.recompress,
-            solid=self.solid,
-            compression=parse_compression(self.compress),
-            integrity=True if self.check else None,
-            check_space=self.check_space,
-            save_as=self.absolute_save_as,
-            progress=progress,
-            cancel=cancel,
-        )
-        if not self.new_image:
-            return CommitPlan(options, force=self.force_write)
-        properties = ImageProperties(
-            self.name or None, self.description or None, True if self.boot else None
-        )
-        return CommitPlan(options, properties, force=self.force_write)
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,6 +261,58 @@ def _commit_detached(
 def _nothing(wim_path: str) -> Committed:
     size = Path(wim_path).stat().st_size if Path(wim_path).exists() else 0
     return Committed(wim_path, False, False, 0, size, size, 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class CommitEstimate:
+    """What a commit would come to, before anything is hashed or compressed."""
+
+    new: int
+    """Bytes written at most: appended, or of the whole file."""
+    needed: int
+    """Bytes that have to be free."""
+    free: int
+    """Bytes that are, where the file is or will be."""
+    is_rebuilt: bool
+    """The whole file is written."""
+    added: int
+    """Names, as ``status`` lists them."""
+    modified: int
+    deleted: int
+    renamed: int
+
+
+def commit_estimate(target: str, settings: CommitSettings) -> CommitEstimate:
+    """Reckon a commit; nothing is written.
+
+    Args:
+        target: Mount point, mount id or staging folder.
+        settings: How to commit.
+
+    Raises:
+        NotAMountError: Nothing is mounted or staged there.
+        ReadOnlyMountError: The mount is read-only.
+        ControlError: The daemon does not answer.
+        WimError: The WIM or the staging folder cannot be read.
+        OSError: The folder to be written to cannot be looked at.
+    """
+    staged = find_staged(target)
+    if not staged.staging:
+        raise ReadOnlyMountError("the mount is read-only: there is nothing to commit", path=target)
+    if not staged.is_alive:
+        plan = settings.plan(None, None)
+        elsewhere = settings.save_as is not None
+        with stagings.opened(staged, wim_may_differ=elsewhere) as (archive, overlay):
+            return CommitEstimate(**asdict(estimate(archive, overlay, plan.options)))
+    assert staged.record is not None
+    fields = settings.fields()
+    data = {"mode": fields["mode"], "check": fields["check"], **fields["options"]}
+    with DaemonClient(staged.record) as client:
+        reply = client.request(Extension("estimate", data), _ANSWER_S)
+    if not isinstance(reply, OkReply):
+        raise ControlError(f"the daemon answered {reply.TYPE!r} to a request for an estimate")
+    known = {field.name for field in dataclass_fields(CommitEstimate)}
+    return CommitEstimate(**{k: v for k, v in reply.data.items() if k in known})  # type: ignore[arg-type]
 
 
 def watch(target: str) -> Iterator[Event]:
