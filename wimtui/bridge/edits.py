@@ -99,5 +99,7 @@ def _outcome(written: Written) -> str:
     if not written.is_written:
         return "nothing was to be changed, nothing was written"
     saved = written.old_size - written.new_size
+    if not saved:
+        return f"{written.path}: {written.new_size:,} bytes as before"
     change = f"{saved:,} bytes given back" if saved > 0 else f"{-saved:,} bytes more"
     return f"{written.path}: {written.new_size:,} bytes, {change}"

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from wimtui.bridge.asker import Asker
     from wimtui.job_runner import JobRunner
     from wimtui.jobs import Job
-    from wimtui.service.browse import ImageSession
+    from wimtui.service.browse import ImageEntry, ImageSession
     from wimtui.service.frontend import Services
 
 
@@ -116,6 +116,32 @@ class ImageCalls:
             return messages.SearchDone(result, time.perf_counter() - began)
 
         self._asker.ask(target, "search", work)
+
+    def open_outside(
+        self, session: ImageSession, entry: ImageEntry, path: str, mount_point: str, *, editor: bool
+    ) -> None:
+        """Have a file opened in the user's pager or editor: where it is mounted, or a copy of it.
+
+        Args:
+            session: The image.
+            entry: The file.
+            path: From the image's root.
+            mount_point: Where the image is mounted; empty for nowhere.
+            editor: In the editor.
+        """
+
+        def work() -> Message:
+            found = self._services.path_in_mount(mount_point, path) if mount_point else ""
+            if found:
+                return messages.OpenFile(found, editor)
+            copied = self._services.copy_to_look_at(session, entry.dentry)
+            return messages.OpenFile(copied, editor, is_temporary=True)
+
+        def unwanted(message: Message) -> None:
+            if isinstance(message, messages.OpenFile) and message.is_temporary:
+                self._services.remove_temporary_copy(message.path)
+
+        self._asker.ask(self._app, f"open {path}", work, key="open outside", unwanted=unwanted)
 
     def extract(self, session: ImageSession, dentry: int, path: str, folder: str) -> Job:
         """Begin to extract a file or folder."""

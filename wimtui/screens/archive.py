@@ -320,7 +320,9 @@ class ArchiveScreen(WimtuiScreen):
                 index = row.info.index
                 self.bridge.edits.delete_image(self, self.path, index, soft=deletion.soft)
 
-        self.app.push_screen(DeleteImageDialog(self.bridge, self.path, row), delete)
+        count = self._image_count
+        dialog = DeleteImageDialog(self.bridge, self.path, row, image_count=count)
+        self.app.push_screen(dialog, delete)
 
     def action_optimize(self) -> None:
         """Write the WIM anew once that is confirmed."""

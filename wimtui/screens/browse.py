@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import PurePath
 from typing import TYPE_CHECKING, ClassVar
 
@@ -14,6 +15,7 @@ from wimtui import messages
 from wimtui.screens.base import WimtuiScreen
 from wimtui.screens.extract import ExtractDialog
 from wimtui.service.browse import PreviewKind
+from wimtui.service.mounts import MountStatus
 from wimtui.widgets.cells import Cell, plain, plain_text, size_text
 from wimtui.widgets.column_table import ColumnTable
 from wimtui.widgets.entry_facts import entry_facts
@@ -23,7 +25,7 @@ from wimtui.widgets.found_table import FoundTable
 from wimtui.widgets.text_view import TextView
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from textual.app import ComposeResult
     from textual.message import Message
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
     from wimtui.bridge import Bridge
     from wimtui.service.browse import ImageEntry, ImageSession, Preview
+    from wimtui.service.mounts import MountSummary
 
 _PAUSE_S = 0.06
 """The cursor has to rest this long before a file is read."""
@@ -45,6 +48,9 @@ class BrowseScreen(WimtuiScreen):
                 id="browse.find"),
         Binding("e", "extract", "Extract", tooltip="Write the file or folder to disk",
                 id="browse.extract"),
+        Binding("v", "view", "View", tooltip="Open the file in $PAGER", id="browse.view"),
+        Binding("E", "edit", "Editor", tooltip="Open the file in $EDITOR: in the mount, or a copy",
+                show=False, id="browse.edit"),
         Binding("m", "mount", "Mount", tooltip="Mount this image", id="browse.mount"),
         Binding("s", "sort", "Sort", tooltip="Sort by the next column", id="browse.sort"),
         Binding("S", "reverse", "Reverse", tooltip="Sort the other way round", show=False,
@@ -273,6 +279,9 @@ class BrowseScreen(WimtuiScreen):
             return None
         if action in ("find", "extract", "sort", "reverse", "copy_path") and self.session is None:
             return None
+        if action in ("view", "edit"):
+            entry = self.entry if self.session is not None else None
+            return True if entry is not None and not entry.is_directory else None
         return True
 
     @on(ColumnTable.Selected, "#tree")
@@ -322,6 +331,36 @@ class BrowseScreen(WimtuiScreen):
     def action_mount(self) -> None:
         """Mount the image."""
         self.post_message(messages.MountImage(self.path, self.image_index, self.references))
+
+    def action_view(self) -> None:
+        """Open the file in the user's pager."""
+        self._open_outside(editor=False)
+
+    def action_edit(self) -> None:
+        """Open the file in the user's editor."""
+        self._open_outside(editor=True)
+
+    def _open_outside(self, *, editor: bool) -> None:
+        entry, session = self.entry, self.session
+        if entry is None or session is None or entry.is_directory:
+            return
+        self.bridge.images.open_outside(
+            session, entry, self._current_path(), self._mount_point(), editor=editor
+        )
+
+    def _mount_point(self) -> str:
+        """Return where the image is mounted, empty for nowhere; the latest of several."""
+        mounts: Sequence[MountSummary] = getattr(self.app, "mounts", ())
+        own = (self.path, os.path.realpath(self.path))
+        points = [
+            mount.mount_point
+            for mount in mounts
+            if mount.alive
+            and mount.status is MountStatus.OK
+            and mount.wim_path in own
+            and mount.image_index == self.image_index
+        ]
+        return points[-1] if points else ""
 
     def action_extract(self) -> None:
         """Ask where to, then extract."""

@@ -129,11 +129,12 @@ class DeleteImageDialog(Dialog):
         Binding("n", "close", "No", show=False),
     ]
 
-    def __init__(self, bridge: Bridge, path: str, row: ImageRow) -> None:
+    def __init__(self, bridge: Bridge, path: str, row: ImageRow, *, image_count: int) -> None:
         super().__init__()
         self._bridge = bridge
         self._path = path
         self._row = row
+        self._image_count = image_count
 
     def compose(self) -> ComposeResult:
         """What is lost, and the answers with the safe one in focus."""
@@ -162,14 +163,15 @@ class DeleteImageDialog(Dialog):
         loss = message.loss
         lines = [
             f"{count_text(loss.file_count, 'file')} and "
-            f"{count_text(loss.directory_count, 'folder')} are lost for good.",
+            f"{count_text(loss.directory_count, 'folder')} of this image are gone for good.",
             f"{count_text(loss.blob_count, 'blob')} that no other image uses, "
             f"{exact_size_text(loss.stored_nbytes)}.",
         ]
         if loss.is_boot:
             lines.append("It is the boot image: none will be.")
-        last = self._row.info.index
-        lines.append(f"Images after it move up: what was {last + 1} will be {last}.")
+        index = self._row.info.index
+        if index < self._image_count:
+            lines.append(f"Images after it move up: what was {index + 1} will be {index}.")
         self.query_one("#loss", Static).update("\n".join(lines))
 
     @on(messages.OperationFailed)

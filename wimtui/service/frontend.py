@@ -11,6 +11,7 @@ from wimtui.service import (
     changes,
     commits,
     comparisons,
+    copies,
     editing,
     export,
     extract,
@@ -210,6 +211,14 @@ class Services:
         """Read and hash everything. Raises WimError."""
         return verify.verify(path, ArchiveOptions(references=references), progress, cancel)
 
+    def copy_to_look_at(self, session: ImageSession, dentry: int) -> str:
+        """Copy a file out for a pager or an editor. Raises WimError, OSError."""
+        return copies.copy_to_look_at(session, dentry)
+
+    def path_in_mount(self, mount_point: str, path: str) -> str:
+        """Return where a file is in a mount, empty if there is no such file."""
+        return copies.path_in_mount(mount_point, path)
+
     def extract(
         self,
         session: ImageSession,
@@ -221,7 +230,9 @@ class Services:
         """Write a file or folder. Raises WimError."""
         return extract.extract(session, dentry, folder, progress, cancel)
 
-    def changes_since(self, target: str, known: str) -> changes.ChangeList | None:
+    def changes_since(
+        self, target: str, known: changes.ChangeList | None
+    ) -> changes.ChangeList | None:
         """Return what is staged, None if nothing has changed. Raises ControlError, WimError."""
         return changes.changes_since(target, known)
 
