@@ -17,10 +17,10 @@ from tests.commit.trees import TICKS, TestTree, all_contents
 from tests.commit.ways import changed_tree, commit, first_tree, make_wim, options, words
 from wimtui.engine.archive import Archive, ArchiveOptions
 from wimtui.engine.codecs.base import CodecId
-from wimtui.engine.commit import edit, space
+from wimtui.engine.commit import edit
 from wimtui.engine.commit.append import old_end
 from wimtui.engine.commit.edit import ImageProperties
-from wimtui.engine.commit.errors import ArchiveChangedError, NoSpaceError
+from wimtui.engine.commit.errors import ArchiveChangedError
 from wimtui.engine.commit.lock import WimLock
 from wimtui.engine.commit.options import Compression
 from wimtui.engine.container.flags import HeaderFlag
@@ -236,25 +236,6 @@ def test_who_holds_the_lock_writes_with_it(tmp_path: Path) -> None:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         result.lock.close()
     WimLock.take(str(path)).close()
-
-
-def test_too_little_room_is_told_before_the_first_byte(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = make_wim(tmp_path / "a.wim")
-    before = path.read_bytes()
-
-    class Status:
-        f_bavail, f_frsize = 40, 4096
-
-    monkeypatch.setattr(space, "statvfs", lambda where: Status)
-    for rebuild in (False, True):
-        with Archive.open(path) as archive:
-            with pytest.raises(NoSpaceError, match=r"163840 are free, [0-9]+ too few"):
-                commit(archive, options(rebuild=rebuild))
-            assert path.read_bytes() == before
-            assert commit(archive, options(rebuild=rebuild, check_space=False)).is_written
-        path.write_bytes(before)
 
 
 @pytest.mark.serial

@@ -24,7 +24,7 @@ from wimtui.engine.commit.output_format import metadata_level
 from wimtui.engine.commit.precondition import check_unchanged, flags_bytes, without_mark
 from wimtui.engine.commit.resource_writer import ResourceWriter
 from wimtui.engine.commit.sources import MemorySource
-from wimtui.engine.commit.space import check_space
+from wimtui.engine.commit.space import Load, Needs
 from wimtui.engine.commit.table import TableBuilder
 from wimtui.engine.commit.verify import check_header, verify_written
 from wimtui.engine.container._blob_index import ROW_NBYTES
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from wimtui.engine.commit.options import WriteOptions
     from wimtui.engine.commit.plan import Plan
     from wimtui.engine.commit.reporter import Reporter
+    from wimtui.engine.commit.snapshot import BlobSource
     from wimtui.engine.container.header import Header
     from wimtui.engine.container.resource import ResourceHeader
     from wimtui.engine.container.wim_file import WimFile
@@ -107,7 +108,7 @@ class Appender:
                 stack.enter_context(WimLock.take(self._path))
             check_unchanged(self._wim, self._old_end)
             if self._options.check_space:
-                check_space(self._path, self._needed_nbytes())
+                self._needs().check(self._reporter.cancel)
             with reported(self._path, "open for writing"):
                 fd = self._options.disk.open(self._path, os.O_RDWR)
             stack.callback(os.close, fd)
@@ -124,15 +125,17 @@ class Appender:
             warnings=tuple(plan.warnings),
         )
 
-    def _needed_nbytes(self) -> int:
-        plan = self._plan
-        needed = sum(blob.source.size for blob in plan.new_blobs)
-        needed += sum(len(image.metadata) for image in plan.images)
+    def _needs(self) -> Needs:
+        plan, wim = self._plan, self._wim
+        sources: list[BlobSource] = [blob.source for blob in plan.new_blobs]
+        sources += [MemorySource(image.metadata) for image in plan.images if image.metadata]
         # A new table has at most the old entries and one for each new resource.
-        rows = self._wim.blob_table.row_count + len(plan.new_blobs) + len(plan.images)
-        needed += 50 * rows + self._wim.header.xml_data.size_in_wim
-        covered = self._old_end + needed
-        return needed + 20 * (covered // self._piece_size() + 1 if self._piece_size() else 0)
+        rows = wim.blob_table.row_count + len(sources)
+        tables = ROW_NBYTES * rows + wim.header.xml_data.size_in_wim
+        covered = self._old_end + tables + sum(source.size for source in sources)
+        if self._piece_size():
+            tables += 20 * (covered // self._piece_size() + 1)
+        return Needs(self._path, tables, (Load(sources, wim.codec, wim.chunk_size),))
 
     def _piece_size(self) -> int:
         """Return the bytes a piece of the integrity table to write; 0 for none."""

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from wimtui.engine.commit.sources import StoredSource
 from wimtui.engine.commit.table import SolidBlob
 from wimtui.engine.container._blob_index import ROW_NBYTES
+from wimtui.engine.image.blobs import ZERO_SHA1
+from wimtui.engine.image.metadata import ImageMetadata
 
 if TYPE_CHECKING:
     from wimtui.engine.archive import Archive
@@ -169,3 +171,21 @@ def in_packing_order(
         return (extension if dot else b"", stem if dot else name, item[1].size)
 
     return sorted(every, key=key)
+
+
+def names_of_blobs(archive: Archive | None, plan: Plan) -> dict[bytes, bytes]:
+    """Return one file name for each blob, to put like with like."""
+    names: dict[bytes, bytes] = {}
+    for image in plan.images:
+        if image.kept_index:
+            assert archive is not None
+            metadata = archive.image(image.kept_index)
+        else:
+            metadata = ImageMetadata.parse(image.metadata)
+        columns = metadata.columns
+        for ino in range(1, columns.inode_count + 1):
+            name = columns.name(columns.first_dentry(ino))
+            for sha1 in columns.stream_hashes(ino):
+                if sha1 != ZERO_SHA1:
+                    names.setdefault(sha1, name)
+    return names

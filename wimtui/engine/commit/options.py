@@ -74,7 +74,7 @@ class WriteOptions:
     lock_held: bool = False
     """The caller holds the lock on the file already."""
     check_space: bool = True
-    """Refuse where the disk cannot hold the worst case, before anything is written."""
+    """Refuse where the disk has too little room even by a low estimate, before the first byte."""
     save_as: str | None = None
     """Write the result to this path, which must not exist, and leave the file as it is."""
     worker_count: int | None = None

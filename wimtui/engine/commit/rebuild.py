@@ -17,6 +17,7 @@ from wimtui.engine.commit.carry import (
     copy_bytes,
     copy_resource,
     in_packing_order,
+    names_of_blobs,
 )
 from wimtui.engine.commit.chunk_pool import ChunkPool
 from wimtui.engine.commit.disk import reported
@@ -30,9 +31,10 @@ from wimtui.engine.commit.replace_file import TemporaryFile, remove_abandoned
 from wimtui.engine.commit.resource_writer import ResourceWriter
 from wimtui.engine.commit.solid_writer import SolidWriter
 from wimtui.engine.commit.sources import MemorySource
-from wimtui.engine.commit.space import check_space
+from wimtui.engine.commit.space import Load, Needs
 from wimtui.engine.commit.table import SolidBlob, TableBuilder
 from wimtui.engine.commit.verify import check_header, verify_written
+from wimtui.engine.container._blob_index import ROW_NBYTES
 from wimtui.engine.container.compression import CODEC_FLAGS
 from wimtui.engine.container.flags import (
     HeaderFlag,
@@ -43,8 +45,6 @@ from wimtui.engine.container.header import Header
 from wimtui.engine.container.integrity import DEFAULT_PIECE_SIZE
 from wimtui.engine.container.resource import NO_RESOURCE
 from wimtui.engine.errors import IntegrityTableError
-from wimtui.engine.image.blobs import ZERO_SHA1
-from wimtui.engine.image.metadata import ImageMetadata
 from wimtui.engine.progress import Phase
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ class Rebuilder:
                 if lock is None or lock.is_held:
                     remove_abandoned(self._target, self._options.disk)
             if self._options.check_space:
-                check_space(self._target, self._needed_nbytes())
+                self._needs().check(self._reporter.cancel)
             original = self._target if self._replaces else None
             temporary = TemporaryFile(self._target, self._options.disk, original)
             stack.callback(temporary.discard)
@@ -156,14 +156,29 @@ class Rebuilder:
             lock=lock,
         )
 
-    def _needed_nbytes(self) -> int:
-        plan = self._plan
-        data = self._carried.copied_nbytes + self._carried.encoded_nbytes
-        data += sum(blob.source.size for blob in plan.new_blobs)
+    def _needs(self) -> Needs:
+        plan, carried, form = self._plan, self._carried, self._form
+        fixed = carried.copied_nbytes + ROW_NBYTES * (len(plan.references) + len(plan.images) + 2)
+        plain = [source for _, source in carried.rewritten]
+        packed = [source for _, source in carried.packed]
+        (packed if form.solid else plain).extend(blob.source for blob in plan.new_blobs)
         for image in plan.images:
-            data += len(image.metadata) or self._stored_metadata(image).uncompressed_size
-        rows = len(plan.references) + len(plan.images) + 2
-        return data + 50 * rows + data // 500_000
+            if not image.kept_index:
+                plain.append(MemorySource(image.metadata))
+            elif self._copies_metadata(image):
+                fixed += self._stored_metadata(image).size_in_wim
+            elif self._archive is not None:
+                plain.append(MemorySource(self._archive.blobs.metadata_resource(image.kept_index)))
+        if self._archive is not None:
+            fixed += self._archive.wim.header.xml_data.size_in_wim
+        if self._piece_size():
+            every = fixed + sum(source.size for source in (*plain, *packed))
+            fixed += 20 * (every // self._piece_size() + 1)
+        loads = (
+            Load(plain, form.codec, form.chunk_size),
+            Load(packed, form.solid_codec, form.solid_chunk_size, is_solid=True),
+        )
+        return Needs(self._target, fixed, loads)
 
     def _stored_metadata(self, image: PlannedImage) -> ResourceHeader:
         assert self._archive is not None
@@ -254,7 +269,7 @@ class Rebuilder:
         """Write one solid resource."""
         form = self._form
         new = self._plan.new_blobs if packs_new else []
-        blobs = in_packing_order(packed, new, self._names())
+        blobs = in_packing_order(packed, new, names_of_blobs(self._archive, self._plan))
         with self._pool(form.solid_codec, form.solid_chunk_size, form.level) as pool:
             writer = SolidWriter(
                 body.output, pool, on_bytes=self._reporter.on_bytes, cancel=self._reporter.cancel
@@ -327,23 +342,6 @@ class Rebuilder:
             worker_count=self._options.worker_count,
             cancel=self._reporter.cancel,
         )
-
-    def _names(self) -> dict[bytes, bytes]:
-        """Return one file name for each blob, to put like with like."""
-        names: dict[bytes, bytes] = {}
-        for image in self._plan.images:
-            if image.kept_index:
-                assert self._archive is not None
-                metadata = self._archive.image(image.kept_index)
-            else:
-                metadata = ImageMetadata.parse(image.metadata)
-            columns = metadata.columns
-            for ino in range(1, columns.inode_count + 1):
-                name = columns.name(columns.first_dentry(ino))
-                for sha1 in columns.stream_hashes(ino):
-                    if sha1 != ZERO_SHA1:
-                        names.setdefault(sha1, name)
-        return names
 
     def _piece_size(self) -> int:
         archive = self._archive
