@@ -9,7 +9,7 @@ from textual.message import Message
 
 if TYPE_CHECKING:
     from wimtui.service.change_tree import ChangeTree
-    from wimtui.service.changes import ChangeList
+    from wimtui.service.changes import ChangeList, StagedChange
     from wimtui.service.comparisons import PathDiff
     from wimtui.service.mounts import MountSummary
 
@@ -27,11 +27,12 @@ class ChangesListed(Message):
 
     target: str
     listed: ChangeList
-    tree: ChangeTree
-
-    def can_replace(self, message: Message) -> bool:
-        """Only the latest list counts."""
-        return isinstance(message, ChangesListed) and message.target == self.target
+    before: ChangeList | None
+    """What ``removed`` and ``added`` are to be applied to."""
+    tree: ChangeTree | None
+    """All that is staged; None where ``removed`` and ``added`` say it."""
+    removed: list[StagedChange]
+    added: list[StagedChange]
 
 
 @dataclass

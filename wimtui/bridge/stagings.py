@@ -19,7 +19,12 @@ if TYPE_CHECKING:
     from wimtui.job_runner import JobRunner
     from wimtui.jobs import Job
     from wimtui.service.browse import CancelToken
+    from wimtui.service.changes import ChangeList
     from wimtui.service.frontend import Services
+
+
+FEW = 500
+"""Changes that are quicker applied to a tree on screen than noticed: 3 ms."""
 
 
 class StagingCalls:
@@ -33,8 +38,8 @@ class StagingCalls:
         self._services = services
         self._jobs = jobs
 
-    def poll(self, screen: MessagePump, target: str, known: str) -> None:
-        """Ask for ChangesListed if there is another revision than the known one.
+    def poll(self, screen: MessagePump, target: str, known: ChangeList | None) -> None:
+        """Ask for ChangesListed if something may have changed since the known list.
 
         Nothing is asked while an answer about the same target is owed.
         """
@@ -49,8 +54,15 @@ class StagingCalls:
                 return staging_messages.ChangesUnreadable(target, sentence_of(error), "")
             if listed is None:
                 return None
-            # Made here: with 10,000 changes it takes 30 ms.
-            return staging_messages.ChangesListed(target, listed, ChangeTree(listed.changes))
+            if known is not None:
+                removed, added = listed.since(known)
+                if len(removed) + len(added) <= FEW:
+                    return staging_messages.ChangesListed(
+                        target, listed, known, None, removed, added
+                    )
+            # Made here: with 10,000 changes it takes 50 ms.
+            tree = ChangeTree(listed.by_json.values())
+            return staging_messages.ChangesListed(target, listed, None, tree, [], [])
 
         self._asker.ask(screen, "list the changes", work, key=f"changes {target}")
 

@@ -117,7 +117,9 @@ class StagedChanges:
         if data.get("known") == revision:
             return OkReply(data={"revision": revision})
         changes = await trio.to_thread.run_sync(list_changes, overlay)
-        listed = json.dumps([change_report(change) for change in changes]).encode("ascii")
+        # A line for each: whoever has the list before parses only what is another.
+        lines = [json.dumps(change_report(change)) for change in changes]
+        listed = ",\n".join(lines).join(("[\n", "\n]")).encode("ascii")
         return OkReply(
             bulk_path=bulk.store(listed), data={"count": len(changes), "revision": revision}
         )

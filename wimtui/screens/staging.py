@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from textual.timer import Timer
 
     from wimtui.bridge import Bridge
-    from wimtui.service.change_tree import ChangeNode
+    from wimtui.service.change_tree import ChangeNode, ChangeTree
+    from wimtui.service.changes import ChangeList
     from wimtui.service.mounts import MountSummary
 
 _POLL_S = 0.4
@@ -71,8 +72,8 @@ class StagingScreen(WimtuiScreen):
         where = plain(mount.mount_point or mount.staging_path)
         super().__init__(bridge, f"Changes in {where}", readonly=readonly)
         self.mount_summary = mount
-        self._revision = ""
-        self._is_shown = False
+        self._listed: ChangeList | None = None
+        self._tree: ChangeTree | None = None
         self._shown: tuple[str, str] | None = None
         """Path and revision of the comparison on screen."""
         self._asked: tuple[str, str] | None = None
@@ -110,8 +111,8 @@ class StagingScreen(WimtuiScreen):
 
     def _poll(self) -> None:
         is_covered = not (self.is_current or isinstance(self.app.screen, ModalScreen))
-        if self.target and not (is_covered and self._revision):
-            self.bridge.stagings.poll(self, self.target, self._revision)
+        if self.target and not (is_covered and self._listed is not None):
+            self.bridge.stagings.poll(self, self.target, self._listed)
 
     def show_mounts(self, mounts: Sequence[MountSummary]) -> None:
         """Follow the mount from life to what it leaves, and back."""
@@ -129,11 +130,16 @@ class StagingScreen(WimtuiScreen):
         """Show what is staged, in place of what was."""
         if message.target != self.target:
             return
-        self._revision = message.listed.revision
-        self._is_shown = True
+        if message.tree is not None:
+            self._tree = message.tree
+        elif self._tree is None or message.before is not self._listed:
+            return
+        else:
+            self._tree.apply(message.removed, message.added)
+        self._listed = message.listed
         table = self.query_one(ChangeTable)
-        table.set_tree(message.tree, _NO_CHANGES)
-        root = message.tree.root
+        table.set_tree(self._tree, _NO_CHANGES)
+        root = self._tree.root
         table.border_subtitle = totals_text(root)
         state = "live" if message.listed.is_alive else "not mounted"
         staged = f", {size_text(message.listed.staged_nbytes)} staged" if root.count else ""
@@ -145,8 +151,7 @@ class StagingScreen(WimtuiScreen):
         """Say why nothing can be told; a mount that has ended has nothing any more."""
         if message.target != self.target:
             return
-        self._revision = ""
-        self._is_shown = False
+        self._listed = self._tree = None
         table = self.query_one(ChangeTable)
         table.clear(plain(message.cause))
         table.border_title = "Changes"
@@ -175,13 +180,14 @@ class StagingScreen(WimtuiScreen):
         node = self.node
         view, facts = self.query_one(ChangeView), self.query_one("#change-facts", FactList)
         if node is None:
-            if self._is_shown:
+            if self._listed is not None:
                 view.show_problem("")
                 view.border_subtitle = ""
                 facts.show([])
                 self._shown = None
             return
-        wanted = (node.path, self._revision)
+        revision = "" if self._listed is None else self._listed.revision
+        wanted = (node.path, revision)
         if wanted == self._shown or self._asked is not None:
             return
         if node.change is None or node.children:

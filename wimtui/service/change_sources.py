@@ -6,7 +6,7 @@ import json
 import os
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from wimtui.control.client import DaemonClient
 from wimtui.control.protocol import Extension, OkReply
@@ -40,14 +40,15 @@ __all__ = [
 LIST_S: Final = 600.0
 """Seconds a daemon has to list or compare changes: it may have to decode them all."""
 
+_EMPTY_LIST_NBYTES: Final = len(b"[\n\n]")
 _NUMBERS: Final = ("size", "mode", "mtime_ns")
 
 
 class ChangeSource(Protocol):
     """What there is to ask of staged changes. Paths are from the image's root."""
 
-    def changes(self, known: str = "") -> tuple[str, list[dict[str, Any]] | None]:
-        """Return a revision, and what ``change_report`` makes of every change.
+    def changes(self, known: str = "") -> tuple[str, list[bytes] | None]:
+        """Return a revision, and what ``change_report`` makes of every change, as JSON.
 
         The revision is another whenever something may have changed; where it is still the known
         one, there is None in place of the list.
@@ -116,10 +117,11 @@ class LiveSource:
         assert isinstance(reply, OkReply)
         return reply, self._client.read_bulk(reply)
 
-    def changes(self, known: str = "") -> tuple[str, list[dict[str, Any]] | None]:
+    def changes(self, known: str = "") -> tuple[str, list[bytes] | None]:
         """As ``ChangeSource``."""
         reply, listed = self._ask("changes", known=known)
-        return str(reply.data.get("revision", "")), json.loads(listed) if listed else None
+        lines = listed[2:-2].split(b",\n") if len(listed) > _EMPTY_LIST_NBYTES else []
+        return str(reply.data.get("revision", "")), lines if listed else None
 
     def compare(self, path: str) -> PathComparison:
         """As ``ChangeSource``."""
@@ -155,10 +157,11 @@ class OverlaySource:
     def __init__(self, overlay: Overlay) -> None:
         self._overlay = overlay
 
-    def changes(self, known: str = "") -> tuple[str, list[dict[str, Any]] | None]:
+    def changes(self, known: str = "") -> tuple[str, list[bytes] | None]:
         """As ``ChangeSource``."""
         del known
-        return "", [change_report(change) for change in list_changes(self._overlay)]
+        reports = (change_report(change) for change in list_changes(self._overlay))
+        return "", [json.dumps(report).encode("ascii") for report in reports]
 
     def compare(self, path: str) -> PathComparison:
         """As ``ChangeSource``."""

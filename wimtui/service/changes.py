@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from dataclasses import asdict, dataclass
@@ -26,6 +27,8 @@ from wimtui.service.change_sources import (
 from wimtui.service.stagings import find_staged, opened
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from wimtui.service.stagings import StagedMount
 
 __all__ = [
@@ -47,6 +50,11 @@ class StagedChange:
     size_before: int | None
     size_after: int | None
     is_directory: bool
+
+    @classmethod
+    def from_json(cls, line: bytes) -> StagedChange:
+        """Read a report as JSON."""
+        return cls.from_report(json.loads(line))
 
     @classmethod
     def from_report(cls, report: dict[str, Any]) -> StagedChange:
@@ -82,20 +90,26 @@ class ChangeList:
     """What is staged at one moment."""
 
     revision: str
-    """For ``changes_since``."""
     is_alive: bool
     """Whether it is mounted."""
     staged_nbytes: int
     """What the staging folder takes on the disk."""
-    changes: tuple[StagedChange, ...]
+    by_json: Mapping[bytes, StagedChange]
+    """All changes, by what the daemon says of each."""
+
+    def since(self, before: ChangeList) -> tuple[list[StagedChange], list[StagedChange]]:
+        """Return the changes that another list had and this has not, and the other way round."""
+        removed = [one for line, one in before.by_json.items() if line not in self.by_json]
+        added = [one for line, one in self.by_json.items() if line not in before.by_json]
+        return removed, added
 
 
-def changes_since(target: str, known: str = "") -> ChangeList | None:
-    """Return what is staged, or None if nothing has changed since a known revision.
+def changes_since(target: str, known: ChangeList | None = None) -> ChangeList | None:
+    """Return what is staged, or None if nothing has changed since a list was made.
 
     Args:
         target: Mount point, mount id or staging folder.
-        known: ``ChangeList.revision`` of a former list; empty for the list in any case.
+        known: That list: where most is as before, the most of the work is saved.
 
     Raises:
         NotAMountError: Nothing is mounted or staged there.
@@ -104,17 +118,19 @@ def changes_since(target: str, known: str = "") -> ChangeList | None:
         WimError: WIM or staging folder cannot be read.
     """
     staged = find_staged(target)
-    if not staged.is_alive and staged.staging and known == detached_revision(staged.staging):
+    revision = "" if known is None else known.revision
+    if not staged.is_alive and staged.staging and revision == detached_revision(staged.staging):
         return None
     with open_source(staged) as source:
-        revision, listed = source.changes(known)
+        found, listed = source.changes(revision)
     if listed is None:
         return None
+    old = {} if known is None else known.by_json
     return ChangeList(
-        revision=revision if staged.is_alive else detached_revision(staged.staging),
+        revision=found if staged.is_alive else detached_revision(staged.staging),
         is_alive=staged.is_alive,
         staged_nbytes=staged_nbytes(Path(staged.staging)),
-        changes=tuple(map(StagedChange.from_report, listed)),
+        by_json={line: old.get(line) or StagedChange.from_json(line) for line in listed},
     )
 
 
@@ -142,7 +158,7 @@ def _live_report(staged: StagedMount) -> MountReport:
         changes: tuple[StagedChange, ...] = ()
         if status.mode == "rw":
             _, listed = LiveSource(client).changes()
-            changes = tuple(map(StagedChange.from_report, listed or ()))
+            changes = tuple(map(StagedChange.from_json, listed or ()))
     started_ns = status.data.get("started_at_ns")
     entry = staged.record.entry
     return MountReport(

@@ -111,7 +111,7 @@ def export_changes(
         )
     with open_source(staged) as source:
         _, listed = source.changes()
-        found = [StagedChange.from_report(one) for one in listed or ()]
+        found = map(StagedChange.from_json, listed or ())
         wanted = image_path(staged, below)
         changes = [change for change in found if is_below(change.path, wanted)]
         return _Export(source, progress, cancel).run(changes, place)

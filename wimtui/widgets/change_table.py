@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import Binding
 
+from wimtui.service.change_tree import KINDS
 from wimtui.widgets.cells import NOTHING, Cell, plain, size_text
 from wimtui.widgets.column_table import Column, ColumnTable
 
@@ -213,7 +214,9 @@ def what_text(node: ChangeNode) -> str:
     """What of a file changed; of a folder how many of each kind."""
     if node.children:
         return " ".join(
-            f"{node.counts[kind]:,}{kind[0].upper()}" for kind in KIND_TONES if node.counts[kind]
+            f"{number:,}{kind[0].upper()}"
+            for kind, number in zip(KINDS, node.counts, strict=True)
+            if number
         )
     if node.change is None:
         return ""
@@ -225,7 +228,8 @@ def what_text(node: ChangeNode) -> str:
 
 def totals_text(node: ChangeNode) -> str:
     """Numbers of changes by kind, and by how much the files have grown."""
-    counts = [f"{node.counts[kind]:,} {kind}" for kind in KIND_TONES if node.counts[kind]]
+    found = zip(KINDS, node.counts, strict=True)
+    counts = [f"{number:,} {kind}" for kind, number in found if number]
     if not counts:
         return ""
     growth = node.growth
