@@ -281,7 +281,8 @@ class BrowseScreen(WimtuiScreen):
             return None
         if action in ("view", "edit"):
             entry = self.entry if self.session is not None else None
-            return True if entry is not None and not entry.is_directory else None
+            is_file = entry is not None and not (entry.is_directory or entry.is_link)
+            return True if is_file else None
         return True
 
     @on(ColumnTable.Selected, "#tree")
