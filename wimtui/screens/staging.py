@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from textual import on
 from textual.binding import Binding
 from textual.containers import Horizontal, Vertical
+from textual.markup import escape
 from textual.screen import ModalScreen
 from textual.widgets import Input
 
@@ -54,8 +55,9 @@ class StagingScreen(WimtuiScreen):
         Binding("e", "export", "Export", tooltip="Write the changes to an archive or a folder",
                 id="staging.export"),
         Binding("v", "view", "View", tooltip="Open the file in $PAGER", id="staging.view"),
-        Binding("E", "edit", "Edit", tooltip="Open the file in $EDITOR", id="staging.edit"),
-        Binding("p", "panel", "Diff/facts", tooltip="Show the diff or the facts",
+        Binding("E", "edit", "Edit", tooltip="Open the file in $EDITOR", show=False,
+                id="staging.edit"),
+        Binding("p", "panel", "Facts", tooltip="Show the diff or the facts",
                 id="staging.panel"),
         Binding("c", "commit", "Commit", tooltip="Save what is staged", id="staging.commit"),
         Binding("u", "unmount", "Unmount", tooltip="End the mount", id="staging.unmount"),
@@ -195,7 +197,7 @@ class StagingScreen(WimtuiScreen):
             self._shown = wanted
             facts.show(node_facts(node))
             view.show_folder(node, keep_place=is_same)
-            view.border_subtitle = plain(node.path)
+            view.border_subtitle = escape(plain(node.path))
             return
         self._asked = wanted
         self.bridge.stagings.compare(self, self.target, *wanted)
@@ -211,7 +213,7 @@ class StagingScreen(WimtuiScreen):
             is_same = self._shown is not None and self._shown[0] == message.path
             self._shown = (message.path, message.revision)
             view, facts = self.query_one(ChangeView), self.query_one("#change-facts", FactList)
-            view.border_subtitle = plain(message.path)
+            view.border_subtitle = escape(plain(message.path))
             if message.diff is None:
                 view.show_problem(message.problem)
                 facts.show(node_facts(node))

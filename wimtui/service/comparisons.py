@@ -23,7 +23,7 @@ grows by the square."""
 
 HEX_ROWS: Final = 32
 _HEX_COLUMNS: Final = 16
-_ROWS_BEFORE: Final = 4
+_ROWS_BEFORE: Final = 1
 _CONTEXT: Final = 3
 
 

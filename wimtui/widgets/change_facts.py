@@ -73,7 +73,7 @@ def _row(
         yield label, (old if new is None else new) or NOTHING
     else:
         yield label, Cell(old or NOTHING, "bad")
-        yield "", Cell(new or NOTHING, "good")
+        yield "", Cell(f"→ {new or NOTHING}", "good")
 
 
 def _attributes(side: SideFacts) -> str:
