@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -23,6 +22,7 @@ from tests.tui.writable import Writable, choose
 from wimtui.app import WimtuiApp
 from wimtui.jobs import JobState
 from wimtui.screens.commit import CommitDialog
+from wimtui.screens.commit_form import CommitForm
 from wimtui.screens.commit_ways import Way
 from wimtui.screens.unmount import UnmountDialog
 from wimtui.service import archives
@@ -33,6 +33,7 @@ from wimtui.widgets.mount_table import MountTable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from textual.pilot import Pilot
 
@@ -137,7 +138,7 @@ def test_a_new_image_is_named_and_the_old_one_stays(mount: Writable) -> None:
         asked = await ask(pilot, mount, "c")
         await take(pilot, Way.NEW_IMAGE)
         taken = archives.inspect_archive(str(mount.wim)).images[1].name
-        await until(pilot, lambda: asked._taken, "names are known")
+        await until(pilot, lambda: asked.query_one(CommitForm).taken, "names are known")
         await pilot.press("enter")
         name = asked.query_one("#name", Input)
         name.value = taken

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+import time
 from typing import TYPE_CHECKING
 
 from tests.tui.driving import Mounter, is_mounted, until
 from wimtui.widgets.mount_table import MountTable
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from textual.pilot import Pilot
 
     from wimtui.widgets.mount_rows import MountRow
@@ -60,6 +62,13 @@ class Writable:
         """Unmount and leave what is staged."""
         done = self._mounter.run("unmount", "--keep", self.path)
         assert done.returncode == 0, done.stderr
+
+    def wait_unmounted(self) -> None:
+        """Wait until nothing of the mount is left."""
+        deadline = time.monotonic() + 60.0
+        while is_mounted(self.path) or self.stagings():
+            assert time.monotonic() < deadline, "it is still mounted"
+            time.sleep(0.05)
 
     def end(self) -> None:
         """Leave nothing mounted."""

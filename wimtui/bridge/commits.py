@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import time
 from pathlib import PurePath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from wimtui import messages
+from wimtui.bridge.patience import patiently
 from wimtui.control.errors import ControlError, RemoteError
 from wimtui.control.protocol import LogEvent, Outcome, ProgressEvent
 from wimtui.engine.errors import WimError
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+LOOK: Final = "look at what is staged"
+
 
 class _LeftError(ControlError):
     """The app ends; the daemon goes on."""
@@ -43,9 +46,7 @@ class _LeftError(ControlError):
 class CommitCalls:
     """Looks at what is staged, writes it, and follows what others began to write."""
 
-    def __init__(
-        self, app: MessagePump, asker: Asker, services: Services, jobs: JobRunner
-    ) -> None:
+    def __init__(self, app: MessagePump, asker: Asker, services: Services, jobs: JobRunner) -> None:
         self._app = app
         self._asker = asker
         self._services = services
@@ -58,12 +59,10 @@ class CommitCalls:
 
         def work() -> Message:
             began = time.perf_counter()
-            report = self._services.report_of(name)
+            report = patiently(mount, lambda: self._services.report_of(name))
             return messages.StagedRead(name, report, time.perf_counter() - began)
 
-        self._asker.ask(
-            target, "look at what is staged", work, key=f"staged {name}", subject=name
-        )
+        self._asker.ask(target, LOOK, work, key=f"staged {name}", subject=name)
 
     def estimate(self, target: MessagePump, mount: MountSummary, settings: CommitSettings) -> None:
         """Ask for EstimateRead."""
@@ -71,7 +70,7 @@ class CommitCalls:
 
         def work() -> Message:
             try:
-                found = self._services.commit_estimate(name, settings)
+                found = patiently(mount, lambda: self._services.commit_estimate(name, settings))
             except (WimError, ControlError, OSError) as error:
                 return messages.EstimateRead(settings, None, sentence_of(error))
             return messages.EstimateRead(settings, found)
@@ -104,7 +103,9 @@ class CommitCalls:
                         name, settings, sink, token, force=force
                     )
                 else:
-                    done = self._services.commit(name, settings, sink, token)
+                    done = patiently(
+                        mount, lambda: self._services.commit(name, settings, sink, token)
+                    )
             except (WimError, ControlError, OSError) as error:
                 job.summary = commit_failure(error, is_mounted=mount.alive)
                 raise

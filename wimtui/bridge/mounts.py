@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from wimtui import messages
+from wimtui.bridge.patience import patiently
 from wimtui.control.errors import ControlError, MountBusyError, RemoteError
 from wimtui.service.mounts import Disposition, MountStatus
 
@@ -93,7 +94,9 @@ class MountCalls:
 
         def work() -> Message:
             try:
-                ended = self._services.unmount(name, lazy=force, disposition=chosen)
+                ended = patiently(
+                    mount, lambda: self._services.unmount(name, lazy=force, disposition=chosen)
+                )
                 return messages.Unmounted(ended, _fate(ended, chosen))
             except ControlError as error:
                 reason = error.name if isinstance(error, RemoteError) else ""

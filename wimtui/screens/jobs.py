@@ -76,7 +76,9 @@ class JobsDialog(Dialog):
         self._begun = None
 
     def _draw(self) -> None:
-        if self._begun is not None and self._begun.state is JobState.DONE:
+        if self._begun is not None and self._begun.state is JobState.DONE and self.is_current:
+            # Timers tick once more before a screen is gone.
+            self._begun = None
             self.dismiss(None)
             return
         table = self.query_one(JobTable)
