@@ -96,7 +96,7 @@ def test_open_files_refuse_it_unless_forced(live: Live, mounted: Mounted) -> Non
         assert "--force" in said
         assert [one["path"] for one in mounted.status()["changes"]] == ["/held"]
         made = live.the_mount(mounted.path)
-        wimtui("unmount", mounted.path, "--commit", "--force")
+        done = wimtui("unmount", mounted.path, "--commit", "--force")
         live.nothing_left(mounted.path, [made["mount_id"]])
         assert mounted.stagings() == []
         answers, _ = holder.communicate("go\n", timeout=TIMEOUT_S)
@@ -104,6 +104,7 @@ def test_open_files_refuse_it_unless_forced(live: Live, mounted: Mounted) -> Non
         holder.kill()
         holder.wait()
     assert answers == "write failed\nread failed\n"
+    assert "1 new blob," in done.stdout
     with mounted_ro(mounted.wim) as path:
         assert (path / "held").read_bytes() == b"one"
 
@@ -128,11 +129,14 @@ def test_every_answered_write_is_saved_by_force(mounted: Mounted, *, elsewhere: 
         assert int((path / "counted").read_bytes()) - int(answers) in (0, 1)
 
 
-@pytest.mark.parametrize("command", [["commit"], ["unmount", "--commit"]], ids=lambda one: one[0])
-def test_ctrl_c_stops_a_commit(mounted: Mounted, command: list[str]) -> None:
+@pytest.mark.parametrize("how", ["commit", "unmount", "detached"])
+def test_ctrl_c_stops_a_commit(mounted: Mounted, how: str) -> None:
     data = random.Random(2).randbytes(8 << 20) * 8
     (mounted.path / "big").write_bytes(data)
     before = mounted.wim.read_bytes()
+    if how == "detached":
+        wimtui("unmount", mounted.path, "--keep")
+    command = ["unmount", "--commit"] if how == "unmount" else ["commit"]
     words = [*WIMTUI, *command, str(mounted.path), "--compress=LZX:100"]
     process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
 
@@ -144,10 +148,11 @@ def test_ctrl_c_stops_a_commit(mounted: Mounted, command: list[str]) -> None:
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=TIMEOUT_S)
     assert process.returncode == 76, said
+    assert "phase: compress and write stopped after" in said
     assert mounted.wim.read_bytes() == before
-    assert mounted.summary()["status"] == "ok"
+    assert mounted.summary()["status"] == ("detached" if how == "detached" else "ok")
     assert [one["path"] for one in mounted.status()["changes"]] == ["/big"]
-    assert (mounted.path / "big").read_bytes() == data
+    assert how == "detached" or (mounted.path / "big").read_bytes() == data
     wimtui("commit", mounted.path, "--compress=LZX:10")
     assert wimtui_json("verify", mounted.wim)["damaged"] == []
 

@@ -51,7 +51,7 @@ def test_counts_and_bytes(mounted: Mounted) -> None:
     found = commit_estimate(str(mounted.path), CommitSettings())
     assert (found.added, found.modified, found.deleted, found.renamed) == (1, 1, 1, 1)
     assert 2_000_000 < found.new - nothing.new < 2_100_000
-    assert found.new < found.needed < found.new + 100_000
+    assert 2_000_000 < found.needed <= found.new
     assert found.free > 0
     assert not found.is_rebuilt
 
@@ -83,6 +83,15 @@ def test_no_commit_writes_more(mounted: Mounted, settings: CommitSettings) -> No
     assert 435_000 < written <= found.new
     # Far off it would refuse what has room enough.
     assert found.new < 3 * written
+
+
+def test_what_compresses_needs_less(mounted: Mounted) -> None:
+    (mounted.path / "new").write_bytes(b"the same again and again, " * 200_000)
+    found = commit_estimate(str(mounted.path), CommitSettings())
+    assert found.new > 5_200_000
+    assert found.needed < 1_000_000
+    found = commit_estimate(str(mounted.path), CommitSettings(compress="none"))
+    assert found.needed > 5_200_000
 
 
 def test_where_the_file_will_be(mounted: Mounted, tmp_path: Path) -> None:

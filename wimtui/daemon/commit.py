@@ -15,7 +15,7 @@ from wimtui.daemon.commit_request import commit_plan
 from wimtui.daemon.telling import Teller
 from wimtui.engine.commit.overlay import commit_overlay
 from wimtui.engine.errors import WimError
-from wimtui.engine.progress import Phase, Progress
+from wimtui.engine.progress import CancelToken, Phase, Progress
 from wimtui.engine.staging.identity import WimIdentity
 from wimtui.engine.staging.rebase import Rebase
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from wimtui.engine.archive import Archive
     from wimtui.engine.commit.options import WriteResult
     from wimtui.engine.commit.overlay import CommitPlan
-    from wimtui.engine.progress import CancelToken
     from wimtui.engine.staging.snapshot import Snapshot
 
 log = logging.getLogger(__name__)
@@ -129,23 +128,25 @@ class Committer:
             return True
         return not self._staging.overlay.store.facts.identity.is_same(now)
 
-    async def complete(self, request: Unmount, cancel: CancelToken) -> WriteResult | None:
+    async def complete(self, request: Unmount, first: WriteResult | None) -> WriteResult | None:
         """Commit what was written between the commit of an unmount and the end of the mount.
 
         Returns:
-            None where that was nothing.
+            What came of both.
 
         Raises:
             WimError, OSError: It failed; all is staged still.
         """
         staging = self._staging
+        cancel = CancelToken()
         if "save_as" not in request.options:
             if not await trio.to_thread.run_sync(lambda: staging.is_dirty):
-                return None
+                return first
             plain = replace(request, mode=CommitMode.APPEND, new_image=False, options={})
-            return await self.run(plain, cancel)
+            result = await self.run(plain, cancel)
+            return result if first is None else _sum(first, result)
         if self._saved is not None and not self._differs(self._saved):
-            return None
+            return first
         await self.forget()
         saved = str(request.options["save_as"])
         beside = f"{saved}.{secrets.token_hex(5)}"
@@ -185,6 +186,23 @@ class Committer:
             staging.overlay.store.put_settings({"image": index})
         rebase.apply(identity)
         staging.image.move_to(archive, index)
+
+
+def _sum(first: WriteResult, second: WriteResult) -> WriteResult:
+    """Return what two commits in a row come to."""
+    if not first.is_written or not second.is_written:
+        return second if second.is_written else first
+    return replace(
+        second,
+        is_rebuilt=first.is_rebuilt or second.is_rebuilt,
+        old_size=first.old_size,
+        blobs_written=first.blobs_written + second.blobs_written,
+        blobs_reused=first.blobs_reused + second.blobs_reused,
+        blobs_copied=first.blobs_copied,
+        blobs_dropped=first.blobs_dropped + second.blobs_dropped,
+        warnings=(*first.warnings, *second.warnings),
+        lock=None,
+    )
 
 
 def result_data(result: WriteResult) -> dict[str, int | bool]:

@@ -164,8 +164,7 @@ class MountLife:
         discards = request is not None and request.disposition is Disposition.DISCARD
         if request is not None and request.disposition is Disposition.COMMIT:
             try:
-                again = await committer.complete(request, CancelToken())
-                self._result = self._result if again is None else again
+                self._result = await committer.complete(request, self._result)
                 # What was saved elsewhere is staged still.
                 discards = "save_as" in request.options
             except (WimError, OSError) as error:
@@ -379,9 +378,14 @@ def _result_data(result: WriteResult) -> dict[str, int | bool]:
 
 
 def _failure(operation: str, error: Exception) -> EndedEvent:
+    if isinstance(error, CancelledError):
+        text = "stopped: the WIM is as before, and the mount goes on"
+        return EndedEvent(
+            operation=operation, outcome=Outcome.CANCELLED, code=error.code, text=text
+        )
     return EndedEvent(
         operation=operation,
-        outcome=Outcome.CANCELLED if isinstance(error, CancelledError) else Outcome.FAILED,
+        outcome=Outcome.FAILED,
         code=error.code if isinstance(error, ControlError | WimError) else 100,
         text=error.message if isinstance(error, MountBusyError) else str(error),
         hint=error.hint or "" if isinstance(error, ControlError) else "",

@@ -268,9 +268,9 @@ class CommitEstimate:
     """What a commit would come to, before anything is hashed or compressed."""
 
     new: int
-    """Bytes written at most: appended, or of the whole file."""
+    """Bytes written at most, appended or of the whole file: as if nothing compressed."""
     needed: int
-    """Bytes that have to be free."""
+    """Bytes that are likely to be written, from a sample."""
     free: int
     """Bytes that are, where the file is or will be."""
     is_rebuilt: bool

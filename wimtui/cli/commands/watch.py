@@ -7,8 +7,11 @@ import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+import humanize
+
 from wimtui.cli import output
 from wimtui.cli.diagnostics import shown
+from wimtui.cli.progress import label
 from wimtui.control.errors import DaemonGoneError
 from wimtui.control.protocol import EndedEvent, Event, LogEvent, ProgressEvent, StateEvent
 from wimtui.service.commits import watch
@@ -36,10 +39,24 @@ def _described(event: Event) -> str:
         case StateEvent(state=state, changes=changes):
             return f"state {state.value}" + (f", {changes:,} changes" if changes else "")
         case ProgressEvent():
-            share = event.bytes_done / event.bytes_total if event.bytes_total else 0.0
-            return f"{event.operation} {event.phase} {share:4.0%} {event.path}".rstrip()
+            return _progress(event)
         case EndedEvent():
-            return f"{event.operation} {event.outcome.value} {event.text}".rstrip()
+            text = f": {event.text}" if event.text else ""
+            return f"{event.operation} {event.outcome.value}{text}"
         case LogEvent():
             return f"{event.level} {event.text}"
     return event.TYPE
+
+
+def _progress(event: ProgressEvent) -> str:
+    parts = [f"{event.operation} {label(event.phase)}"]
+    if event.bytes_total:
+        done, total, rate = map(_size, (event.bytes_done, event.bytes_total, event.bytes_per_s))
+        parts.append(f"{event.bytes_done / event.bytes_total:.0%}, {done} of {total}, {rate}/s")
+    if event.items_total:
+        parts.append(f"{event.items_done:,} of {event.items_total:,}")
+    return ", ".join([*parts, event.path] if event.path else parts)
+
+
+def _size(nbytes: int) -> str:
+    return humanize.naturalsize(nbytes, binary=True)

@@ -1,15 +1,18 @@
-"""How much a commit of an overlay would write at most, told without hashing anything."""
+"""How much a commit of an overlay would write, told without hashing anything."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+from wimtui.engine.codecs.base import CodecId
 from wimtui.engine.commit.output_format import output_format
-from wimtui.engine.commit.space import free_nbytes, with_tables
+from wimtui.engine.commit.sources import FileSource
+from wimtui.engine.commit.space import Load, Needs
 from wimtui.engine.commit.write import must_rebuild
 from wimtui.engine.container.integrity import DEFAULT_PIECE_SIZE
+from wimtui.engine.errors import WimError
 from wimtui.engine.staging.changes import ChangeKind, list_changes
 from wimtui.engine.staging.staged_files import file_number
 
@@ -29,14 +32,14 @@ _HASH_NBYTES: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What a commit comes to, should nothing compress and nothing be in the WIM already."""
+    """What a commit comes to."""
 
     new: int
-    """Bytes written at most: behind the archive's end, or of the whole new file."""
+    """Bytes at most, behind the archive's end or of the whole new file: nothing compresses."""
     needed: int
-    """Bytes that have to be free for it."""
+    """Bytes that are likely, from compressing a sample of what is staged."""
     free: int
-    """Bytes that are."""
+    """Bytes that the disk has for this user."""
     is_rebuilt: bool
     """The whole file is written."""
     added: int
@@ -54,22 +57,26 @@ def estimate(archive: Archive, overlay: Overlay, options: WriteOptions) -> Estim
         OSError: The folder to be written to, or the staging folder, cannot be looked at.
     """
     whole = options.save_as is not None or must_rebuild(archive, options)
-    new = _staged_nbytes(overlay.store.folder) + _metadata_nbytes(archive, overlay)
-    rows = archive.wim.blob_table.row_count + len(overlay.layer.nodes) + 1
-    new += _ROW_NBYTES * rows + archive.wim.header.xml_data.size_in_wim
-    if whole:
-        new += _carried_nbytes(archive, options)
+    most, likely = _carried_nbytes(archive, options) if whole else (0, 0)
+    tables = _tables_nbytes(archive, overlay)
+    path = archive.wim.path if options.save_as is None else options.save_as
+    staged = _load(archive, overlay, options)
     if options.integrity or (
         options.integrity is None and archive.wim.header.integrity.size_in_wim
     ):
-        size = new if whole else archive.wim.file.size + new
-        new += _HASH_NBYTES * (size // DEFAULT_PIECE_SIZE + 1)
-    path = archive.wim.path if options.save_as is None else options.save_as
+        covered = tables + staged.nbytes + (most if whole else archive.wim.file.size)
+        tables += _HASH_NBYTES * (covered // DEFAULT_PIECE_SIZE + 1)
+    needs = Needs(os.path.realpath(path), tables + likely, (staged,))
+    try:
+        found = needs.estimate()
+    except (WimError, OSError):
+        # Somebody writes meanwhile, and what was to be sampled is gone.
+        found = replace(needs, loads=(replace(staged, codec=CodecId.NONE),)).estimate()
     kinds = [change.kind for change in list_changes(overlay)]
     return Estimate(
-        new,
-        with_tables(new),
-        free_nbytes(os.path.realpath(path)),
+        found.most_nbytes + most - likely,
+        found.needed_nbytes,
+        found.free_nbytes,
         whole,
         kinds.count(ChangeKind.ADDED),
         kinds.count(ChangeKind.MODIFIED),
@@ -78,35 +85,57 @@ def estimate(archive: Archive, overlay: Overlay, options: WriteOptions) -> Estim
     )
 
 
-def _staged_nbytes(folder: Path) -> int:
-    """Return the sizes of the staged files; a sparse one is written with its holes."""
-    total = 0
+def _load(archive: Archive, overlay: Overlay, options: WriteOptions) -> Load:
+    """Return what is staged as data to be compressed."""
+    form = output_format(archive, options)
+    sources = _staged_sources(overlay.store.folder)
+    if form.solid:
+        return Load(sources, form.solid_codec, form.solid_chunk_size, is_solid=True)
+    return Load(sources, form.codec, form.chunk_size)
+
+
+def _staged_sources(folder: Path) -> list[FileSource]:
+    """Return the staged files; a sparse one is written with its holes."""
+    sources = []
     for item in os.scandir(folder):
         if file_number(item.name) is not None:
             try:
-                total += item.stat(follow_symlinks=False).st_size
+                size = item.stat(follow_symlinks=False).st_size
             except FileNotFoundError:
                 continue
-    return total
+            sources.append(FileSource(item.path, size))
+    return sources
 
 
-def _metadata_nbytes(archive: Archive, overlay: Overlay) -> int:
-    """Return what the image's metadata takes with the changes in it."""
+def _tables_nbytes(archive: Archive, overlay: Overlay) -> int:
+    """Return what the image's metadata and the tables take with the changes in them."""
     layer = overlay.layer
-    base = archive.blobs.metadata_info(overlay.store.facts.image).uncompressed_size
+    wim = archive.wim
+    nbytes = archive.blobs.metadata_info(overlay.store.facts.image).uncompressed_size
     with layer.lock:
         names = [name for delta in layer.directories.values() for name in delta.entries]
         nodes = len(layer.nodes)
-    return base + _NODE_NBYTES * (nodes + len(names)) + sum(4 * len(name) for name in names)
+    nbytes += _NODE_NBYTES * (nodes + len(names)) + sum(4 * len(name) for name in names)
+    return (
+        nbytes
+        + _ROW_NBYTES * (wim.blob_table.row_count + nodes + 1)
+        + (wim.header.xml_data.size_in_wim)
+    )
 
 
-def _carried_nbytes(archive: Archive, options: WriteOptions) -> int:
-    """Return what a rebuild takes over: as it is stored, or uncompressed where that is decoded."""
+def _carried_nbytes(archive: Archive, options: WriteOptions) -> tuple[int, int]:
+    """Return what a rebuild takes over, at most and as is likely.
+
+    That is what is stored, or uncompressed where it is decoded and nothing of it should compress.
+    """
     wim = archive.wim
     form = output_format(archive, options)
+    stored = wim.file.size
     is_copied = (form.codec, form.chunk_size) == (wim.codec, wim.chunk_size)
     if is_copied and not (options.recompress or form.solid or wim.header.is_pipable):
-        return wim.file.size
+        return stored, stored
     table = wim.blob_table
-    data = sum(table.size(row) for row in table.blob_rows())
-    return data + sum(table.size(row) for row in table.metadata_rows)
+    data = sum(table.size(row) for row in (*table.blob_rows(), *table.metadata_rows))
+    if CodecId.NONE in {form.codec, wim.codec}:
+        return data, data
+    return max(data, stored), min(data, stored)
