@@ -175,6 +175,10 @@ class RecordingDisk(CountedDisk):
         super().rename(source, target)
         self.log.append(Operation("rename", self.paths.index(source)))
 
+    def link(self, source: str, target: str) -> None:
+        super().link(source, target)
+        self.log.append(Operation("link", self.paths.index(source)))
+
     def fsync_directory(self, path: str) -> None:
         super().fsync_directory(path)
         self.log.append(Operation("fsync_directory"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.commit.trees import TICKS, TestTree
@@ -15,8 +16,6 @@ from wimtui.engine.commit.edit import ImageProperties
 from wimtui.engine.commit.options import Compression, WriteOptions, WriteResult
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from wimtui.engine.commit.disk import Disk
 
 Way = Callable[[Archive, WriteOptions], WriteResult]
@@ -110,6 +109,23 @@ def rebuild_anew(archive: Archive, given: WriteOptions) -> WriteResult:
     return commit_anew(archive, replace(given, rebuild=True))
 
 
+def save_as(archive: Archive, given: WriteOptions) -> WriteResult:
+    return commit(archive, replace(given, save_as=str(saved(Path(archive.wim.path)))))
+
+
+def save_anew_as(archive: Archive, given: WriteOptions) -> WriteResult:
+    return commit_anew(archive, replace(given, save_as=str(saved(Path(archive.wim.path)))))
+
+
+def save_recompressed_as(archive: Archive, given: WriteOptions) -> WriteResult:
+    return save_as(archive, replace(given, rebuild=True, recompress=True))
+
+
+def saved(path: Path) -> Path:
+    """Where the ways that save as another file put it."""
+    return path.with_name("saved.wim")
+
+
 def rename_image(archive: Archive, given: WriteOptions) -> WriteResult:
     return edit.set_properties(archive, 1, ImageProperties("another name"), given)
 
@@ -127,6 +143,9 @@ WAYS: dict[str, Way] = {
     "append a new image": commit_anew,
     "rebuild": rebuild,
     "rebuild with a new image": rebuild_anew,
+    "save as": save_as,
+    "save as with a new image": save_anew_as,
+    "save as, rebuilt": save_recompressed_as,
     "XML only": rename_image,
     "delete": delete,
     "soft delete": soft_delete,

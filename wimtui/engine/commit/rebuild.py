@@ -108,11 +108,11 @@ class Rebuilder:
         end = 0
         with contextlib.ExitStack() as stack:
             if self._replaces and archive is not None:
-                lock = self._lock(stack)
+                if not self._options.lock_held:
+                    stack.enter_context(WimLock.take(self._target))
                 end = old_end(archive.wim)
                 check_unchanged(archive.wim, end)
-                if lock is None or lock.is_held:
-                    remove_abandoned(self._target, self._options.disk)
+            remove_abandoned(self._target, self._options.disk)
             if self._options.check_space:
                 self._needs().check(self._reporter.cancel)
             original = self._target if self._replaces else None
@@ -128,11 +128,6 @@ class Rebuilder:
             if self._replaces and self._options.lock_held:
                 new_lock = WimLock(os.dup(temporary.fd), is_held=True)
         return self._result(new_size, warnings, new_lock)
-
-    def _lock(self, stack: contextlib.ExitStack) -> WimLock | None:
-        if self._options.lock_held:
-            return None
-        return stack.enter_context(WimLock.take(self._target))
 
     def _result(
         self, new_size: int, warnings: tuple[str, ...], lock: WimLock | None

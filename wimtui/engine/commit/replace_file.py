@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 import string
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 _SUFFIX = ".wimtui-tmp"
 _RANDOM_CHARACTERS = 9
+_NO_HARD_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 
 
 class TemporaryFile:
@@ -97,15 +99,21 @@ class TemporaryFile:
                 raise WriteFailedError(
                     "the file exists", path=self.target, hint="choose another name, or remove it"
                 ) from error
-            # File systems without hard links: a rename, checked as well as it can be.
+            if getattr(error.__cause__, "errno", 0) not in _NO_HARD_LINKS:
+                raise
+            # A rename, checked as well as it can be.
             if os.path.lexists(self.target):
                 raise
             return self.replace()
-        with reported(self.path, "remove the temporary name"):
-            self._disk.unlink(self.path)
         self._exists = False
+        warnings: tuple[str, ...] = ()
+        try:
+            with contextlib.suppress(FileNotFoundError):
+                self._disk.unlink(self.path)
+        except OSError as error:
+            warnings = (f"{self.path} is another name of it; remove it ({error.strerror})",)
         self.path = self.target
-        return self._sync_folder()
+        return (*warnings, *self._sync_folder())
 
     def discard(self) -> None:
         """Close it, and remove it unless it has the target's name by now."""
@@ -129,7 +137,7 @@ class TemporaryFile:
 
 
 def remove_abandoned(target: str, disk: Disk) -> None:
-    """Remove what killed rebuilds of a file left beside it; the caller holds its lock."""
+    """Remove what killed writers of a file left beside it: what no process has locked."""
     folder, name = os.path.split(target)
     try:
         entries = os.listdir(folder)  # noqa: PTH208  # names only
@@ -140,6 +148,11 @@ def remove_abandoned(target: str, disk: Disk) -> None:
         if entry != f"{name}.{middle}{_SUFFIX}" or len(middle) != _RANDOM_CHARACTERS:
             continue
         path = f"{folder}/{entry}"
+        with contextlib.suppress(OSError, LockedError):
+            if os.path.samefile(path, target):  # noqa: PTH121  # as the rest
+                # Only its name was still to be removed; the lock on it is the target's.
+                disk.unlink(path)
+                continue
         with contextlib.suppress(OSError, LockedError):
             fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
             try:
