@@ -4,18 +4,34 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.tui.driving import drive, make_app, screen_text, type_text, until, until_shown
+import pytest
+from textual.widgets import Input
+
+from tests.tui.driving import (
+    Mounter,
+    drive,
+    make_app,
+    screen_text,
+    type_text,
+    until,
+    until_shown,
+)
+from tests.tui.writable import Writable
 from wimtui.jobs import JobState
 from wimtui.screens.archive import ArchiveScreen
 from wimtui.screens.browse import BrowseScreen
 from wimtui.screens.home import HomeScreen
+from wimtui.screens.image_edit import DeleteImageDialog, EditImageDialog, OptimizeDialog
 from wimtui.service.archives import inspect_archive
+from wimtui.widgets.check import Check
 from wimtui.widgets.image_table import ImageTable
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from textual.pilot import Pilot
+
+    from wimtui.app import WimtuiApp
 
 
 def test_shows_every_field_of_the_xml(wim: Path) -> None:
@@ -135,3 +151,140 @@ def test_enter_browses(wim: Path) -> None:
         await until_shown(pilot, "Windows/")
 
     drive(make_app(wim), scenario)
+
+
+async def begin(pilot: Pilot[None]) -> ImageTable:
+    """Wait for the images."""
+    table = pilot.app.screen.query_one(ImageTable)
+    await until(pilot, lambda: len(table.rows) == 2, "the images are listed")
+    await until_shown(pilot, "Image 1")
+    return table
+
+
+async def jobs_over(pilot: Pilot[None], app: WimtuiApp, count: int) -> None:
+    """Wait for the jobs, and for the screen to have read the WIM again."""
+    await until(pilot, lambda: len(app.bridge.jobs.jobs) == count and not app.bridge.jobs.running)
+    await until(pilot, lambda: app.bridge.is_idle, "the WIM was read again")
+    await pilot.pause()
+
+
+def test_an_image_is_renamed_and_described(wim: Path) -> None:
+    app = make_app(wim)
+
+    async def scenario(pilot: Pilot[None]) -> None:
+        await begin(pilot)
+        await pilot.press("j", "e")
+        await until(pilot, lambda: isinstance(app.screen, EditImageDialog), "it asks")
+        app.screen.query_one("#name", Input).value = "Renamed [b]"
+        app.screen.query_one("#description", Input).value = ""
+        app.screen.query_one("#others", Input).value = "no value"
+        await pilot.press("ctrl+s")
+        await until_shown(pilot, "NAME=VALUE")
+        app.screen.query_one("#others", Input).value = "WINDOWS/EDITIONID='My Edition'"
+        await pilot.press("ctrl+s")
+        await jobs_over(pilot, app, 1)
+        await until_shown(pilot, "Renamed [b]")
+
+    drive(app, scenario)
+    first, second = inspect_archive(str(wim)).images
+    assert (second.name, second.description) == ("Renamed [b]", "")
+    assert second.windows is not None
+    assert second.windows.edition_id == "My Edition"
+    assert second.display_name
+    assert first.name == "Windows Sample PE"
+
+
+def test_another_image_boots(wim: Path) -> None:
+    app = make_app(wim)
+
+    async def scenario(pilot: Pilot[None]) -> None:
+        table = await begin(pilot)
+        await pilot.press("j", "B")
+        await until(pilot, lambda: [row.is_boot for row in table.rows] == [False, True], "it does")
+        await jobs_over(pilot, app, 1)
+        await pilot.press("B")
+        await until(pilot, lambda: not any(row.is_boot for row in table.rows), "none does")
+
+    drive(app, scenario)
+    assert inspect_archive(str(wim)).boot_index == 0
+
+
+def test_a_deletion_says_what_is_lost_and_an_optimisation_what_is_won(wim: Path) -> None:
+    app = make_app(wim)
+    names = [image.name for image in inspect_archive(str(wim)).images]
+
+    async def scenario(pilot: Pilot[None]) -> None:
+        table = await begin(pilot)
+        await pilot.press("x")
+        await until(pilot, lambda: isinstance(app.screen, DeleteImageDialog), "it asks")
+        await until_shown(pilot, "44 files and 14 folders")
+        await until_shown(pilot, "39 blobs that no other image uses")
+        await pilot.press("n")
+        await pilot.press("x")
+        await until(pilot, lambda: isinstance(app.screen, DeleteImageDialog), "it asks again")
+        app.screen.query_one("#soft", Check).value = True
+        await pilot.press("y")
+        await until(pilot, lambda: len(table.rows) == 1, "it is gone")
+        await until_shown(pilot, "Optimise gives it back")
+        # The only image cannot be deleted.
+        await pilot.press("x")
+        await pilot.pause()
+        assert isinstance(app.screen, ArchiveScreen)
+        await pilot.press("O")
+        await until(pilot, lambda: isinstance(app.screen, OptimizeDialog), "it asks")
+        await pilot.press("enter")
+        await until_shown(pilot, "bytes given back")
+
+    drive(app, scenario)
+    assert [image.name for image in inspect_archive(str(wim)).images] == names[1:]
+
+
+@pytest.mark.fuse
+@pytest.mark.mqueue
+def test_a_mounted_image_is_not_deleted(wim: Path, mounter: Mounter) -> None:
+    point = mounter.mount(wim, 1)
+
+    async def scenario(pilot: Pilot[None]) -> None:
+        table = await begin(pilot)
+        await until(pilot, lambda: table.rows[0].mount_points, "it shows as mounted")
+        await pilot.press("x")
+        await until_shown(pilot, f"image 1 is mounted at {point}")
+        assert isinstance(pilot.app.screen, ArchiveScreen)
+
+    drive(make_app(wim), scenario)
+    assert inspect_archive(str(wim)).image_count == 2
+
+
+@pytest.mark.fuse
+@pytest.mark.mqueue
+def test_a_wim_mounted_read_write_names_who_has_it(wim: Path, mounter: Mounter) -> None:
+    mount = Writable(mounter, wim)
+    app = make_app(wim)
+
+    async def scenario(pilot: Pilot[None]) -> None:
+        await begin(pilot)
+        await pilot.press("B")
+        await jobs_over(pilot, app, 1)
+        job = app.bridge.jobs.jobs[0]
+        assert job.state is JobState.FAILED
+        assert f"mounted read-write at {mount.path}" in job.summary
+
+    try:
+        drive(app, scenario)
+    finally:
+        mount.end()
+
+
+def test_readonly_edits_nothing(wim: Path) -> None:
+    before = wim.read_bytes()
+    app = make_app(wim, readonly=True)
+
+    async def scenario(pilot: Pilot[None]) -> None:
+        await begin(pilot)
+        await pilot.press("e", "x", "B", "O")
+        await pilot.pause()
+        assert isinstance(app.screen, ArchiveScreen)
+        assert app.bridge.jobs.jobs == []
+
+    drive(app, scenario)
+    assert wim.read_bytes() == before
