@@ -249,6 +249,7 @@ class _Export:
             self._directory_count += 1
         elif stat.S_ISLNK(piece.mode):
             writer.link(path, os.fsdecode(piece.data), piece)
+            self._bytes_done += piece.size
             self._file_count += 1
         elif stat.S_ISREG(piece.mode):
             writer.file(path, piece, self._pieces(change.path, "", piece))

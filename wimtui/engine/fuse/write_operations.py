@@ -235,6 +235,7 @@ class WriteOperations(ReadOperations):
 
     def _truncate(self, ino: Ino, uid: int) -> None:
         """Empty a file; without the kernel's setattr, setuid and setgid are ours to clear."""
+        self.activity.requests["truncate"] += 1
         mode = self.tree.attributes(ino).mode
         kept = mode & ~stat.S_ISUID
         if mode & stat.S_IXGRP:
