@@ -18,16 +18,20 @@ from tests.tui.driving import (
     until,
     until_shown,
 )
+from tests.tui.writable import Writable
 from wimtui.app import farewell
 from wimtui.screens.archive import ArchiveScreen
 from wimtui.screens.browse import BrowseScreen
 from wimtui.screens.mount import MountDialog
+from wimtui.screens.switch import SwitchBusyDialog, SwitchImageDialog
 from wimtui.screens.unmount import UnmountDialog
 from wimtui.service import mounts
+from wimtui.widgets.image_table import ImageTable
 from wimtui.widgets.mount_table import MountTable
 from wimtui.widgets.wim_table import WimRow, WimTable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from textual.pilot import Pilot
@@ -250,3 +254,114 @@ def test_quitting_leaves_mounts_alive_and_says_so(wim: Path, mounter: Mounter) -
 
 def test_nothing_is_said_at_the_end_where_nothing_is_mounted() -> None:
     assert farewell([]) is None
+
+
+@pytest.fixture
+def writable(wim: Path, mounter: Mounter) -> Iterator[Writable]:
+    """Image 1 of the sample, writable and unchanged."""
+    made = Writable(mounter, wim)
+    yield made
+    made.end()
+
+
+def test_what_is_staged_shows(writable: Writable) -> None:
+    async def scenario(pilot: Pilot[None]) -> None:
+        row = await choose(pilot, writable.path)
+        await until(pilot, lambda: row.changes == 0, "its daemon was heard")
+        assert row.badge.text == "● ok"
+        writable.write("added", b"x" * 100_000)
+        await until(pilot, lambda: row.badge.text == "● dirty", "it shows as dirty")
+        await until_shown(pilot, "1 change, ")
+        assert row.staged_nbytes
+        # What has changes is not switched.
+        await pilot.press("w", "n")
+        await pilot.pause()
+        assert pilot.app.screen is pilot.app.screen_stack[0]
+
+    drive(make_app(), scenario)
+    assert mounts.find_mount(str(writable.path)).mode == "rw"
+
+
+def test_a_dead_read_write_mount_is_mounted_again(writable: Writable) -> None:
+    writable.write("added", b"x")
+    pid = mounts.find_mount(str(writable.path)).pid
+
+    async def scenario(pilot: Pilot[None]) -> None:
+        row = await choose(pilot, writable.path)
+        os.kill(pid, signal.SIGKILL)
+        await until(pilot, lambda: row.badge.text == "● needs remount", "it shows as dead")
+        await pilot.press("R")
+        await until_shown(pilot, "mounted at")
+        await until_shown(pilot, "● dirty")
+
+    drive(make_app(), scenario)
+    assert (writable.path / "added").read_bytes() == b"x"
+
+
+def test_w_makes_a_mount_writable_and_read_only_again(wim: Path, mounter: Mounter) -> None:
+    point = mounter.mount(wim, 2)
+
+    async def scenario(pilot: Pilot[None]) -> None:
+        await choose(pilot, point)
+        await pilot.press("w")
+        await until_shown(pilot, "image 2 is mounted read-write")
+        (point / "added").write_bytes(b"x")
+        (point / "added").unlink()
+        row = await choose(pilot, point)
+        await until(pilot, lambda: row.summary.mode == "rw" or shown_mode(pilot, point) == "rw")
+        row = await choose(pilot, point)
+        await until(pilot, lambda: row.is_settled, "nothing is staged")
+        await pilot.press("w")
+        await until_shown(pilot, "image 2 is mounted read-only")
+
+    drive(make_app(), scenario)
+    assert mounts.find_mount(str(point)).mode == "ro"
+
+
+def shown_mode(pilot: Pilot[None], point: Path) -> str:
+    """What the table says of a mount."""
+    table = pilot.app.screen_stack[0].query_one(MountTable)
+    rows = [row for row in table.rows if row.summary.mount_point == str(point)]
+    return rows[0].summary.mode if rows else ""
+
+
+def test_n_mounts_another_image_there(wim: Path, mounter: Mounter) -> None:
+    point = mounter.mount(wim, 1)
+
+    async def scenario(pilot: Pilot[None]) -> None:
+        app = pilot.app
+        await choose(pilot, point)
+        await pilot.press("n")
+        await until(pilot, lambda: isinstance(app.screen, SwitchImageDialog), "it asks")
+        table = app.screen.query_one(ImageTable)
+        await until(pilot, lambda: len(table.rows) == 2, "the images are listed")
+        await pilot.press("enter")
+        await until_shown(pilot, "image 1 is mounted there already")
+        await pilot.press("j", "enter")
+        await until_shown(pilot, "image 2 is mounted read-only")
+
+    drive(make_app(), scenario)
+    assert mounts.find_mount(str(point)).image_index == 2
+
+
+def test_a_busy_mount_is_switched_when_it_is_free(wim: Path, mounter: Mounter) -> None:
+    point = mounter.mount(wim, 1)
+    holder = subprocess.Popen(["sleep", "600"], cwd=point)
+
+    async def scenario(pilot: Pilot[None]) -> None:
+        await choose(pilot, point)
+        await pilot.press("w")
+        await until(pilot, lambda: isinstance(pilot.app.screen, SwitchBusyDialog), "it says who")
+        await until_shown(pilot, str(holder.pid))
+        assert mounts.find_mount(str(point)).mode == "ro"
+        await pilot.press("w")
+        holder.kill()
+        holder.wait()
+        await until_shown(pilot, "image 1 is mounted read-write")
+
+    try:
+        drive(make_app(), scenario)
+    finally:
+        holder.kill()
+        holder.wait()
+    assert mounts.find_mount(str(point)).mode == "rw"

@@ -9,7 +9,9 @@ import pytest
 from textual.widgets import Button, Input, Select
 
 from tests.tui.driving import Mounter, drive, is_mounted, make_app, until, until_shown
+from tests.tui.writable import Writable
 from wimtui.screens.mount import MountDialog, mount_command
+from wimtui.screens.recover import RecoverScreen
 from wimtui.service import mounts
 from wimtui.widgets.check import Check
 
@@ -154,5 +156,101 @@ def test_paths_are_completed(wim: Path, home: Path) -> None:
         await until(pilot, lambda: box._suggestion.endswith("mountpoints/"), "it is offered")
         await pilot.press("right")
         assert box.value == f"{home}/mountpoints/"
+
+    drive(make_app(wim), scenario)
+
+
+async def want_read_write(pilot: Pilot[None], point: Path) -> MountDialog:
+    """Open the dialog and choose a read-write mount at a folder."""
+    dialog = await open_dialog(pilot)
+    assert not dialog.query_one("#for-rw").display
+    dialog.query_one("#place", Input).value = str(point)
+    dialog.query_one("#mode", Select).value = "rw"
+    await until(pilot, lambda: dialog.query_one("#for-rw").display, "it asks where to stage")
+    return dialog
+
+
+@pytest.mark.fuse
+@pytest.mark.mqueue
+def test_mounts_read_write_with_changes_staged_elsewhere(
+    wim: Path, home: Path, mounter: Mounter
+) -> None:
+    point, stagings = home / "m", home / "stagings"
+
+    async def scenario(pilot: Pilot[None]) -> None:
+        dialog = await want_read_write(pilot, point)
+        dialog.query_one("#staging-dir", Input).value = str(stagings)
+        await until_shown(pilot, "✗ no such folder")
+        await until(pilot, lambda: dialog.query_one("#mount", Button).disabled)
+        stagings.mkdir()
+        dialog.query_one("#staging-dir", Input).value = f"{stagings}/"
+        await until_shown(pilot, "✓ changes are staged there, ")
+        await until_shown(pilot, " free")
+        assert shlex.split(dialog.command()) == [
+            "wimtui", "mount", "--rw", f"--staging-dir={stagings}", str(wim), "1", str(point),
+        ]  # fmt: skip
+        await until(pilot, lambda: not dialog.query_one("#mount", Button).disabled)
+        await pilot.press("ctrl+s")
+        await until_shown(pilot, "Mounted")
+
+    drive(make_app(wim), scenario)
+    try:
+        found = mounts.find_mount(str(point))
+        assert found.mode == "rw"
+        assert found.staging_path.startswith(f"{stagings}/")
+        (point / "added").write_bytes(b"x")
+    finally:
+        mounter.run("unmount", "--force", "--discard", point)
+    assert list(stagings.iterdir()) == []
+
+
+@pytest.mark.fuse
+@pytest.mark.mqueue
+def test_a_second_read_write_mount_is_refused_in_the_dialog(
+    wim: Path, home: Path, mounter: Mounter
+) -> None:
+    other = Writable(mounter, wim)
+
+    async def scenario(pilot: Pilot[None]) -> None:
+        dialog = await want_read_write(pilot, home / "m")
+        await until_shown(pilot, f"✗ it is mounted read-write at {other.path}")
+        assert dialog.query_one("#mount", Button).disabled
+        dialog.query_one("#mode", Select).value = "ro"
+        await until(pilot, lambda: not dialog.query_one("#mount", Button).disabled, "read-only is")
+
+    try:
+        drive(make_app(wim), scenario)
+    finally:
+        other.end()
+
+
+def test_what_cannot_be_written_is_said_before_the_mount(wim: Path, home: Path) -> None:
+    data = bytearray(wim.read_bytes())
+    data[16] |= 0x4
+    wim.write_bytes(data)
+
+    async def scenario(pilot: Pilot[None]) -> None:
+        dialog = await want_read_write(pilot, home / "m")
+        await until_shown(pilot, "READONLY")
+        assert dialog.query_one("#mount", Button).disabled
+        dialog.query_one("#references", Input).value = "/x*.swm"
+        await until_shown(pilot, "can only be mounted read-only")
+
+    drive(make_app(wim), scenario)
+
+
+@pytest.mark.fuse
+@pytest.mark.mqueue
+def test_changes_of_an_earlier_mount_are_mentioned(wim: Path, home: Path, mounter: Mounter) -> None:
+    earlier = Writable(mounter, wim)
+    earlier.write("added", b"x")
+    earlier.keep()
+
+    async def scenario(pilot: Pilot[None]) -> None:
+        app = pilot.app
+        await until(pilot, lambda: isinstance(app.screen, RecoverScreen), "it is told of")
+        await pilot.press("escape")
+        await want_read_write(pilot, home / "m")
+        await until_shown(pilot, "Uncommitted changes are in")
 
     drive(make_app(wim), scenario)

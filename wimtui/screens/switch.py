@@ -28,7 +28,7 @@ _LOOK_S = 1.0
 
 
 class SwitchImageDialog(Dialog):
-    """Posts which image is to be mounted at the place of another."""
+    """Asks which image is to be mounted at the place of another, and begins that."""
 
     AUTO_FOCUS: ClassVar[str | None] = "#choices"
 
@@ -82,7 +82,7 @@ class SwitchImageDialog(Dialog):
         if index == self._mount.image_index:
             self._say(f"image {index} is mounted there already")
             return
-        self.post_message(upkeep_messages.SwitchMount(self._mount, image_index=index))
+        self._bridge.recovery.switch(upkeep_messages.SwitchMount(self._mount, image_index=index))
         self.dismiss(None)
 
     def _say(self, text: str) -> None:
@@ -139,7 +139,7 @@ class SwitchBusyDialog(Dialog):
         message.stop()
         self.query_one(HolderTable).show(list(message.holders))
         if not message.holders and self.is_waiting:
-            self.post_message(self._wish)
+            self._bridge.recovery.switch(self._wish)
             self.dismiss(None)
         elif not message.holders:
             self._say("nobody uses it any more: Wait switches it now")
