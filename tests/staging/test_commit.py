@@ -273,6 +273,28 @@ class TestRebase:
         assert mount.read(b"/new") == b"one two"
         assert mount.read(b"/other") == b"OTHER"
 
+    def test_removed_files_live_on_over_commits(self, mount: Mount) -> None:
+        overlay = mount.overlay
+        mount.write(mount.ino(b"/empty"), b"staged")
+        file = overlay.open_for_writing(mount.ino(b"/short name.txt"))
+        kept = [b"/a.txt", b"/empty", b"/short name.txt", b"/dir/b.bin"]
+        known = {mount.ino(path): mount.read(path) for path in kept}
+        for path in kept:
+            mount.unlink(path, forget=False)
+        for _ in range(2):
+            commit(mount)
+            for ino, data in known.items():
+                assert overlay.attributes(ino).nlink == 0
+                assert overlay.attributes(ino).size == len(data)
+                assert mount.read(ino) == data
+        file.close()
+        for ino in known:
+            overlay.forget(ino)
+            with pytest.raises(StaleNodeError):
+                overlay.attributes(ino)
+        overlay.store.collect()
+        assert overlay.store.staged_nbytes() == 0
+
     def test_stream_numbers_stay(self, make_mount: Make) -> None:
         mount = make_mount(OverlayOptions(ViewOptions(streams=StreamsInterface.WINDOWS)))
         inos = {name: mount.ino(name) for name in (b"/streams:one", b"/streams:Two")}
@@ -314,3 +336,39 @@ class TestRebase:
             Rebase(mount.overlay, snapshot, mount.archive.image(1), mount.archive.blobs)
         snapshot.release()
         assert mount.has(b"/new")
+
+    def test_removed_streams_that_are_open(self, make_mount: Make) -> None:
+        """Their numbers must not be taken for those of files in the image that follows."""
+        mount = make_mount(OverlayOptions(ViewOptions(streams=StreamsInterface.WINDOWS)))
+        overlay = mount.overlay
+        files = [
+            overlay.open_for_writing(mount.ino(b"/streams:" + name)) for name in (b"one", b"Two")
+        ]
+        mount.unlink(b"/streams:one")
+        for number in range(60):
+            mount.create_file(b"/%d" % number, b"%d" % number)
+
+        def meanwhile() -> None:
+            mount.unlink(b"/streams:Two")
+            for file in files:
+                assert file.write(0, b"other") == 5
+
+        commit(mount, meanwhile)
+        for number in range(60):
+            assert mount.read(b"/%d" % number) == b"%d" % number
+        assert [file.read(0, 99) for file in files] == [b"otherm one", b"other"]
+        for file in files:
+            file.close()
+        mount.reopen()
+        assert not mount.has(b"/streams:Two")
+
+    def test_streams_of_removed_files(self, make_mount: Make) -> None:
+        mount = make_mount(OverlayOptions(ViewOptions(streams=StreamsInterface.WINDOWS)))
+        stream = mount.ino(b"/streams:one")
+        owner = mount.unlink(b"/streams", forget=False)
+        mount.create_file(b"/new", b"new")
+        for _ in range(2):
+            commit(mount)
+            assert mount.read(stream) == b"stream one"
+            assert mount.read(owner) == b"main"
+        assert mount.overlay.attributes(stream).ino == stream

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from wimtui.engine.image.blobs import ZERO_SHA1
 from wimtui.engine.image.details import file_streams
 from wimtui.engine.image.named_streams import named_streams
 from wimtui.engine.image.streams import StreamKind
@@ -174,10 +173,6 @@ class BaseImage:
             return {}
         first = self.node_count + 1
         return {stream.name: first + stream.row for stream in named_streams(self._columns, dentry)}
-
-    def blob_size(self, sha1: bytes) -> int:
-        """Return the bytes of a blob; a missing one has none."""
-        return 0 if sha1 == ZERO_SHA1 else self.blobs.size(sha1) or 0
 
     def size(self, node: NodeId) -> int:
         """Return the size that stat shows."""

@@ -73,7 +73,7 @@ class Contents:
         """Return the bytes of a stream; a missing blob has none."""
         match source:
             case BaseBlob(sha1):
-                return self._layer.base.blob_size(sha1)
+                return self._layer.blob_size(sha1)
             case StagedFile(number):
                 return self._files.size(number)
             case InlineData(data):
@@ -127,7 +127,7 @@ class Contents:
         """Open what is not in a staged file. Raises MissingBlobError."""
         match source:
             case BaseBlob(sha1):
-                blobs = self._layer.base.blobs
+                blobs = self._layer.blobs_with(sha1)
                 if is_empty(sha1, blobs):
                     return EmptyFile()
                 if blobs.size(sha1) is None:
@@ -188,7 +188,10 @@ class Contents:
     def _before_write(self, shared: SharedStream) -> None:
         """Copy a file that a snapshot reads aside, and take set-id bits away."""
         if shared.number in self.open_streams.frozen:
-            self._copy_up(shared, None, CancelToken())
+            if self.open_streams.is_attached(shared):
+                self._copy_up(shared, None, CancelToken())
+            else:
+                self._copy_removed(shared)
         if self._layer.options.view.unix_data:
             owner = self._layer.stream_owners.get(shared.id, shared.id)
             node = self._layer.nodes.get(owner)
@@ -204,6 +207,18 @@ class Contents:
             edit = self._layer.edit()
             edit.put(without_set_id(self._layer.node(number)))
             self._layer.commit(edit)
+
+    def _copy_removed(self, shared: SharedStream) -> None:
+        """Give the handles of a stream that was removed a file that only they have."""
+        with self._layer.lock:
+            if shared.number not in self.open_streams.frozen:
+                return
+            size = self._files.size(shared.number)
+            number = self._files.clone(shared.number, size, CancelToken())
+            try:
+                self.open_streams.switch(shared, number)
+            finally:
+                self._files.remove(number)
 
     # Copying up
 

@@ -25,6 +25,7 @@ from wimtui.engine.tree import ROOT_INO
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from wimtui.engine.image.blobs import Blobs
     from wimtui.engine.staging.base import BaseImage
     from wimtui.engine.staging.edit import EntryChange
     from wimtui.engine.staging.node import NodeId, StagedNode
@@ -46,6 +47,7 @@ class Layer:
         directories: What is staged of names, by directory.
         stream_owners: Nodes by the numbers of their named streams, where those are staged.
         unlinked: Nodes without a name that somebody may still refer to.
+        former_blobs: Where images that commits have replaced had the streams of such nodes.
     """
 
     def __init__(self, base: BaseImage, store: StagingStore, options: OverlayOptions) -> None:
@@ -59,6 +61,7 @@ class Layer:
         self.directories: dict[NodeId, DirectoryDelta] = {}
         self.stream_owners: dict[NodeId, NodeId] = {}
         self.unlinked: set[NodeId] = set()
+        self.former_blobs: list[Blobs] = []
         self._links: dict[NodeId, int] = {}
         self._parents: dict[NodeId, NodeId] = {}
         self.load(store.nodes.values(), store.entries)
@@ -234,6 +237,17 @@ class Layer:
     def link_changes(self) -> dict[NodeId, int]:
         """Return a copy of ``link_change`` for every node where it is not 0."""
         return dict(self._links)
+
+    def blobs_with(self, sha1: bytes) -> Blobs:
+        """Return where a blob is: the image's blobs unless only those of a former image have it."""
+        known = self.base.blobs
+        if self.former_blobs and any(sha1) and known.size(sha1) is None:
+            return next((each for each in self.former_blobs if each.size(sha1) is not None), known)
+        return known
+
+    def blob_size(self, sha1: bytes) -> int:
+        """Return the bytes of a blob; a missing one has none."""
+        return self.blobs_with(sha1).size(sha1) or 0 if any(sha1) else 0
 
     # Names
 

@@ -134,17 +134,19 @@ class OpenStreams:
         except BaseException:
             os.close(descriptor)
             raise
-        if shared.descriptor < 0:
-            shared.descriptor = descriptor
-        else:
-            # A read under way in another thread keeps a valid descriptor, and the same bytes.
-            os.dup2(descriptor, shared.descriptor, inheritable=False)
-            os.close(descriptor)
-        shared.number = number
+        _use(shared, number, descriptor)
+
+    def switch(self, shared: SharedStream, number: int) -> None:
+        """Have the handles of a stream use another file. Raises OSError."""
+        _use(shared, number, self._open(number))
 
     def detach(self, stream: NodeId) -> None:
         """Leave the handles of a stream with what they read; later ones share nothing with them."""
         self._streams.pop(stream, None)
+
+    def is_attached(self, shared: SharedStream) -> bool:
+        """Whether its handles are those of a stream that still exists."""
+        return self._streams.get(shared.id) is shared
 
     def written(self) -> set[NodeId]:
         """Return the streams that are open for writing."""
@@ -160,6 +162,16 @@ class OpenStreams:
 
     def __len__(self) -> int:
         return len(self._streams)
+
+
+def _use(shared: SharedStream, number: int, descriptor: int) -> None:
+    if shared.descriptor < 0:
+        shared.descriptor = descriptor
+    else:
+        # A read under way in another thread keeps a valid descriptor, and the same bytes.
+        os.dup2(descriptor, shared.descriptor, inheritable=False)
+        os.close(descriptor)
+    shared.number = number
 
 
 class StreamReader:

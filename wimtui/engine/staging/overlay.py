@@ -386,5 +386,6 @@ class Overlay:
         edit = self.layer.edit()
         edit.put(node.without_stream(stream), with_streams=True)
         self.layer.commit(edit)
+        self.contents.open_streams.detach(number)
         self.contents.discard([stream.source])
         return number

@@ -104,11 +104,13 @@ class Rebase:
             pairs = [(int(overlay.ino(old)), new) for old, new in self._ids.items()]
             pairs += [
                 (int(overlay.ino(number)), number)
-                for number in layer.unlinked
+                for node in layer.unlinked
+                for number in self._numbers(layer, node)
                 if number not in self._ids
             ]
             unlinked = {self._ids.get(number, number) for number in layer.unlinked}
             before = {n for node in layer.nodes.values() for n in node.staged_files()}
+            layer.former_blobs = self._former_blobs(layer, edit)
             layer.base = self._base
             nodes = [node for node in edit.nodes.values() if node is not None]
             layer.load(
@@ -126,26 +128,50 @@ class Rebase:
             overlay.contents.discard([StagedFile(number) for number in before - after])
 
     def _number_orphans(self, layer: Layer) -> set[NodeId]:
-        """Give nodes of the old image that are open and gone numbers of their own."""
+        """Give nodes of the old image that are open and gone, and their streams, own numbers."""
         orphans = set()
         for number in layer.unlinked:
             if number < FIRST_NEW_ID and number not in self._ids:
                 self._ids[number] = self._overlay.store.new_id()
                 orphans.add(self._ids[number])
+                for stream in self._numbers(layer, number):
+                    if stream < FIRST_NEW_ID and stream not in self._ids:
+                        self._ids[stream] = self._overlay.store.new_id()
         return orphans
+
+    def _numbers(self, layer: Layer, number: NodeId) -> set[NodeId]:
+        """Return the number of a node without a name, and those of its streams."""
+        if not layer.exists(number):
+            return {number}
+        streams = layer.node_with_streams(number).streams or ()
+        return {number, *(stream.id for stream in streams if stream.id)}
+
+    def _former_blobs(self, layer: Layer, edit: Edit) -> list[Blobs]:
+        """Return where the streams are that only nodes without a name still have."""
+        only_former = {
+            stream.source.sha1
+            for number in layer.unlinked
+            if (node := edit.nodes.get(self._ids.get(number, number))) is not None
+            for stream in node.streams or ()
+            if isinstance(stream.source, BaseBlob) and any(stream.source.sha1)
+            if self._base.blobs.size(stream.source.sha1) is None
+        }
+        former = (layer.base.blobs, *layer.former_blobs)
+        return [blobs for blobs in former if any(blobs.size(sha1) for sha1 in only_former)]
 
     # What stays staged
 
     def _keep_nodes(self, layer: Layer, edit: Edit) -> None:
         written = self._overlay.contents.open_streams.written()
         for number, node in layer.nodes.items():
-            committed = self._snapshot.nodes.get(number) if number in self._ids else None
+            is_committed = self._ids.get(number, number) < FIRST_NEW_ID
+            committed = self._snapshot.nodes.get(number) if is_committed else None
             is_written = any(stream.id in written for stream in node.streams or ())
             if committed is node and not is_written:
                 continue
             edit.put(self._carried(layer, node, committed, written), with_streams=True)
         for number in layer.unlinked:
-            if number < FIRST_NEW_ID and number not in layer.nodes and number not in edit.nodes:
+            if number < FIRST_NEW_ID and number not in layer.nodes:
                 new = self._ids[number]
                 if new >= FIRST_NEW_ID:
                     node = layer.node_with_streams(number)

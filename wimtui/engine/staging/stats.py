@@ -110,8 +110,8 @@ class Stats:
                 status = self._layer.store.files.status(number)
                 return (0, 0) if status is None else (status.st_size, status.st_blocks)
             case BaseBlob(sha1):
-                stored = self._layer.base.blobs.stored_size(sha1)
-                return self._layer.base.blob_size(sha1), -(-stored // _BLOCK_NBYTES)
+                stored = self._layer.blobs_with(sha1).stored_size(sha1)
+                return self._layer.blob_size(sha1), -(-stored // _BLOCK_NBYTES)
             case InlineData(data):
                 return len(data), -(-len(data) // _BLOCK_NBYTES)
 
@@ -141,10 +141,10 @@ class Stats:
             case InlineData(data):
                 return data if len(data) <= limit else None
             case BaseBlob(sha1):
-                size = self._layer.base.blob_size(sha1)
+                size = self._layer.blob_size(sha1)
                 if size > limit:
                     return None
-                blobs = self._layer.base.blobs
+                blobs = self._layer.blobs_with(sha1)
                 return blobs.read_all(sha1, limit) if any(sha1) else b""
             case StagedFile(number):
                 if self._layer.store.files.size(number) > limit:
