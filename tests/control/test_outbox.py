@@ -98,6 +98,17 @@ def test_of_progress_the_latest_waits_and_log_records_are_dropped(
     assert progress.seq == QUEUE_SLOTS + 3 * 1000 - 2
 
 
+def test_no_phase_is_lost(outbox: Outbox, queue: ReceiveQueue) -> None:
+    fill(outbox)
+    for phase in ("hash", "write", "sync"):
+        for number in range(10):
+            outbox.put(ProgressEvent(phase=phase, bytes_done=number))
+    drain(queue)
+    assert outbox.flush()
+    told = [one.message for one in drain(queue)]
+    assert told == [ProgressEvent(phase=p, bytes_done=9) for p in ("hash", "write", "sync")]
+
+
 def test_nothing_overtakes_what_waits(outbox: Outbox, queue: ReceiveQueue) -> None:
     fill(outbox)
     outbox.put(EndedEvent("commit"))
