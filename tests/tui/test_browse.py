@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import nullcontext
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
 from textual.widgets import Input
 
-from tests.tui.driving import drive, make_app, screen_text, type_text, until, until_shown
+from tests.tui.driving import Mounter, drive, make_app, screen_text, type_text, until, until_shown
+from wimtui.app import WimtuiApp
 from wimtui.jobs import JobState
 from wimtui.screens.home import HomeScreen
+from wimtui.service import shell
 from wimtui.service.images import open_image
 from wimtui.widgets.entry_tree import EntryTree
 from wimtui.widgets.found_table import FoundTable
 from wimtui.widgets.text_view import TextView
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from textual.pilot import Pilot
-
-    from wimtui.app import WimtuiApp
 
 
 async def browse(pilot: Pilot[None]) -> EntryTree:
@@ -185,3 +187,72 @@ def test_an_image_that_cannot_be_read_is_explained(wim: Path, home: Path) -> Non
         await until(pilot, lambda: isinstance(app.screen, HomeScreen), "home again")
 
     drive(app, scenario)
+
+
+class Opened:
+    """Stands for the user's pager and editor, and keeps what they were given."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.files: list[tuple[str, str, bytes, bool]] = []
+        monkeypatch.setattr(WimtuiApp, "suspend", lambda _: nullcontext())
+        monkeypatch.setattr(shell, "open_in_pager", partial(self._take, "pager"))
+        monkeypatch.setattr(shell, "open_in_editor", partial(self._take, "editor"))
+
+    def _take(self, program: str, path: str) -> int:
+        can_write = bool(Path(path).stat().st_mode & 0o222)
+        self.files.append((program, path, Path(path).read_bytes(), can_write))
+        return 0
+
+
+def stored(wim: Path, path: str) -> bytes:
+    """A file of image 2."""
+    with open_image(str(wim), "2") as image:
+        return b"".join(image.read(path))
+
+
+def test_a_copy_is_opened_in_the_pager_and_removed(
+    wim: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = Opened(monkeypatch)
+    app = make_app(wim)
+
+    async def scenario(pilot: Pilot[None]) -> None:
+        await browse(pilot)
+        # The cursor is on a folder.
+        await pilot.press("v", "E")
+        await go_to(pilot, "hosts")
+        await pilot.press("v")
+        await until(pilot, lambda: len(opened.files) == 1, "it is opened")
+        await pilot.press("E")
+        await until(pilot, lambda: len(opened.files) == 2, "it is opened again")
+
+    drive(app, scenario)
+    data = stored(wim, "/Windows/System32/drivers/etc/hosts")
+    assert [(one[0], one[2], one[3]) for one in opened.files] == [
+        ("pager", data, False), ("editor", data, False),
+    ]  # fmt: skip
+    for _, path, _, _ in opened.files:
+        assert Path(path).name == "hosts"
+        assert not os.path.lexists(Path(path).parent)
+
+
+@pytest.mark.fuse
+@pytest.mark.mqueue
+def test_a_file_of_a_mount_is_opened_there(
+    wim: Path, mounter: Mounter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = Opened(monkeypatch)
+    point = mounter.mount(wim, 2)
+    app = make_app(wim)
+
+    async def scenario(pilot: Pilot[None]) -> None:
+        await until(pilot, lambda: str(point) in [one.mount_point for one in app.mounts])
+        await browse(pilot)
+        await go_to(pilot, "hosts")
+        await pilot.press("E")
+        await until(pilot, lambda: len(opened.files) == 1, "it is opened")
+
+    drive(app, scenario)
+    (file,) = opened.files
+    assert file[:2] == ("editor", f"{point}/Windows/System32/drivers/etc/hosts")
+    assert os.path.lexists(file[1])
