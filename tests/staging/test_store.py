@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import random
+import shutil
 import sqlite3
 import stat
 from typing import TYPE_CHECKING
@@ -11,7 +13,7 @@ import pytest
 
 from tests.staging.base_image import Mount, build_wim
 from wimtui.engine.archive import Archive
-from wimtui.engine.errors import FormatError, OpenFailedError, UnknownVersionError
+from wimtui.engine.errors import FormatError, OpenFailedError, UnknownVersionError, WimError
 from wimtui.engine.image.view import StreamsInterface, ViewOptions
 from wimtui.engine.staging.identity import IdentityMatch, WimIdentity
 from wimtui.engine.staging.options import OverlayOptions
@@ -117,6 +119,29 @@ def test_what_is_no_staging_folder_is_refused(mount: Mount, tmp_path: Path) -> N
         StagingStore.create(
             tmp_path / "nowhere", mount.overlay.store.facts.identity, 1, OverlayOptions()
         )
+
+
+def test_a_damaged_database_is_named(mount: Mount, tmp_path: Path) -> None:
+    for number in range(40):
+        mount.create_file(b"/f%d" % number, b"x")
+    folder = mount.overlay.store.folder
+    mount.close()
+    intact = (folder / DATABASE_NAME).read_bytes()
+    rng = random.Random(1)
+    said = []
+    for number in range(120):
+        copy = tmp_path / f"copy-{number}"
+        shutil.copytree(folder, copy)
+        damaged = bytearray(intact)
+        for _ in range(rng.choice([1, 8, 200])):
+            damaged[rng.randrange(len(damaged))] = rng.randrange(256)
+        (copy / DATABASE_NAME).write_bytes(damaged)
+        try:
+            StagingStore.open(copy).close()
+        except WimError as error:
+            said.append(str(error).replace(str(copy), "COPY"))
+    assert len(said) > 10
+    assert all("COPY" in text for text in said)
 
 
 @pytest.mark.parametrize(

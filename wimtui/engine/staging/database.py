@@ -109,7 +109,8 @@ class Database:
             _configure(connection)
             application = connection.execute("PRAGMA application_id").fetchone()[0]
             version = connection.execute("PRAGMA user_version").fetchone()[0]
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeError) as error:
+            # SQLite quotes its schema in complaints about it, whatever bytes that is.
             connection.close()
             if _code(error) == sqlite3.SQLITE_BUSY:
                 raise LockedError("the staging is in use by another process", path=path) from error
@@ -257,8 +258,8 @@ def _configure(connection: sqlite3.Connection) -> None:
     connection.execute("COMMIT")
 
 
-def _code(error: sqlite3.Error) -> int:
-    return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+def _code(error: Exception) -> int:
+    return int(getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)) & 0xFF
 
 
 def _os_error(error: sqlite3.Error, path: Path) -> OSError:

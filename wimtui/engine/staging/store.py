@@ -7,12 +7,13 @@ import errno
 import os
 import secrets
 import shutil
+import sqlite3
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from wimtui.engine.errors import OpenFailedError
+from wimtui.engine.errors import FormatError, OpenFailedError
 from wimtui.engine.staging.database import Database
 from wimtui.engine.staging.identity import IdentityMatch, WimIdentity
 from wimtui.engine.staging.node import FIRST_NEW_ID
@@ -143,7 +144,20 @@ class StagingStore:
     @classmethod
     def open(cls, folder: Path) -> StagingStore:
         """Open a staging folder, after a kill too. Raises as ``Database.open``."""
-        return cls(folder, Database.open(folder / DATABASE_NAME))
+        path = folder / DATABASE_NAME
+        database = Database.open(path)
+        try:
+            return cls(folder, database)
+        except (sqlite3.Error, ArithmeticError, LookupError, TypeError, ValueError) as error:
+            database.close()
+            raise FormatError(
+                f"the staging database is damaged: {error}",
+                path=path,
+                hint="the numbered files in the folder hold the data of what was written",
+            ) from error
+        except BaseException:
+            database.close()
+            raise
 
     def new_id(self) -> NodeId:
         """Return a number that no node and no stream has had in this store."""
