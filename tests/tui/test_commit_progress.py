@@ -42,7 +42,7 @@ def mount(wim: Path, mounter: Mounter) -> Iterator[Writable]:
     made.end()
 
 
-def fill(mount: Writable, nbytes: int = 750_000) -> None:
+def fill(mount: Writable, nbytes: int = 400_000) -> None:
     """Change so much that a commit takes long enough to be looked at, and stopped."""
     source = random.Random(1)
     for number in range(24):
@@ -118,7 +118,7 @@ def test_the_panel_shows_a_commit_and_can_be_left_and_found_again(mount: Writabl
 
 
 def test_a_panel_nobody_touched_goes_with_its_commit(mount: Writable) -> None:
-    fill(mount, 250_000)
+    fill(mount, 200_000)
 
     async def scenario(pilot: Pilot[None]) -> None:
         job = await begin(pilot, mount)
@@ -149,7 +149,7 @@ def test_cancelling_leaves_wim_mount_and_changes(mount: Writable) -> None:
 
 
 def test_a_commit_begun_by_a_shell_is_followed_to_its_end(mount: Writable) -> None:
-    fill(mount, 250_000)
+    fill(mount, 200_000)
 
     async def scenario(pilot: Pilot[None]) -> None:
         await choose(pilot, mount.path)
@@ -204,7 +204,7 @@ def test_a_commit_of_the_app_is_seen_by_wimtui_watch(mount: Writable) -> None:
 
 
 def test_quitting_leaves_the_commit_to_the_daemon_and_says_so(mount: Writable) -> None:
-    fill(mount, 250_000)
+    fill(mount, 200_000)
     app = make_app()
     told: list[str | None] = []
 

@@ -301,8 +301,9 @@ class CommitDialog(Dialog):
 
 
 def estimate_text(found: CommitEstimate) -> str:
-    """Return what a commit writes, needs, and finds free."""
-    text = f"writes up to {size_text(found.new)} · needs {size_text(found.needed)}"
+    """Return what a commit writes, and whether there is room for it."""
+    whole = " (the whole file)" if found.is_rebuilt else ""
+    text = f"Writes about {size_text(found.needed)}{whole}, at most {size_text(found.new)}"
     if found.free < found.needed:
-        return f"{text}, only {size_text(found.free)} free"
-    return f"{text}, {size_text(found.free)} free"
+        return f"{text}; only {size_text(found.free)} free"
+    return f"{text}; {size_text(found.free)} free"

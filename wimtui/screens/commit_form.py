@@ -207,9 +207,10 @@ class CommitForm(Vertical):
         self.query_one("#image-form").display = way is Way.NEW_IMAGE
         self.query_one("#path-form").display = way is Way.SAVE_AS
         self.query_one("#losses").display = way is Way.DISCARD
-        # Hidden, they keep their place: a dialog that jumps is hard to read.
+        # What takes their place has their height: a dialog that jumps is hard to read.
+        self.set_class(not way.writes, "-long")
         for name in ("options", "compression"):
-            self.query_one(f"#{name}").visible = way.writes
+            self.query_one(f"#{name}").display = way.writes
         confirm = self.query_one("#confirm", Input)
         confirm.display = way is Way.DISCARD and self._wants_name
         wanted, whose = name_to_type(self._mount)
