@@ -57,12 +57,12 @@ def test_a_line_for_each_phase(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_phase_that_was_stopped(capsys: pytest.CaptureFixture[str]) -> None:
-    lines_of(PhaseLines(), [Progress(Phase.SCAN), Progress(Phase.HASH, 1, 9)], is_done=False)
+    lines_of(PhaseLines(), [Progress(Phase.SYNC), Progress(Phase.HASH, 1, 9)], is_done=False)
     assert [line.rsplit(" ", 2)[0] for line in capsys.readouterr().err.splitlines()] == [
-        "phase: scan in",
+        "phase: sync in",
         "phase: hash stopped after",
     ]
-    lines_of(PhaseLines(), [], is_done=True)
+    lines_of(PhaseLines(), [Progress(Phase.SCAN), Progress(Phase.HASH)], is_done=True)
     assert capsys.readouterr().err == ""
 
 

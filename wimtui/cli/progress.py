@@ -118,7 +118,7 @@ class ProgressBar(Meter):
 
 
 class PhaseLines(Meter):
-    """A line for each phase on standard error."""
+    """A line on standard error for each phase that had something to do."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -129,7 +129,7 @@ class PhaseLines(Meter):
         counted = _counted(progress)
         if counted:
             self._write(f"{label(progress.phase)} {counted} in {elapsed_s:.1f} s")
-        else:
+        elif progress.phase not in _ITEMS:
             name = label(progress.phase)
             self._uncounted[name] = self._uncounted.get(name, 0.0) + elapsed_s
 
