@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
+from tests.tui import frozen_staging
 from wimtui.engine.image.details import FileDetails
 from wimtui.service.archives import ArchiveFacts, ImageInfo, WindowsInfo
 from wimtui.service.browse import (
@@ -28,6 +29,8 @@ from wimtui.service.write_access import StagingPlace, WriteAccess
 
 if TYPE_CHECKING:
     from wimtui.engine.progress import CancelToken, ProgressSink
+    from wimtui.service.changes import ChangeList
+    from wimtui.service.comparisons import PathDiff
     from wimtui.service.recovery import Recoverable
     from wimtui.service.verify import VerifyReport
 
@@ -239,6 +242,12 @@ class FrozenServices(Services):
         self, path: str, references: tuple[str, ...], progress: ProgressSink, cancel: CancelToken
     ) -> VerifyReport:
         raise OSError(5, "Input/output error", path)
+
+    def changes_since(self, target: str, known: ChangeList | None) -> ChangeList | None:
+        return frozen_staging.LISTED if known is None else None
+
+    def diff_path(self, target: str, path: str) -> PathDiff:
+        return frozen_staging.diff_path(path)
 
     def recent_wims(self) -> tuple[RecentWim, ...]:
         return (RecentWim("/home/ada/Downloads/Win11_23H2.esd", NOW), RecentWim(WIM, NOW))

@@ -5,19 +5,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from textual.widgets import Input
 
 from tests.tui.driving import until, until_shown
 from tests.tui.frozen import MOUNTS, WIM, FrozenServices
-from wimtui import messages
+from wimtui import messages, staging_messages
 from wimtui.app import WimtuiApp
 from wimtui.screens.confirm import ConfirmDialog
+from wimtui.screens.export import ExportDialog
 from wimtui.screens.extract import ExtractDialog
 from wimtui.screens.settings import SettingsDialog
 from wimtui.screens.unmount import UnmountDialog
 from wimtui.settings import Settings
+from wimtui.widgets.change_table import ChangeTable
 from wimtui.widgets.mount_table import MountTable
 
 if TYPE_CHECKING:
@@ -141,8 +145,6 @@ async def settings_dialog(pilot: Pilot[None]) -> None:
 
 
 async def extract_dialog(pilot: Pilot[None]) -> None:
-    from textual.widgets import Input
-
     from tests.tui.frozen import TREE
 
     app = pilot.app
@@ -151,6 +153,56 @@ async def extract_dialog(pilot: Pilot[None]) -> None:
     await settle(pilot)
     box = app.screen.query_one("#folder", Input)
     box.value = "/home/ada/work"
+    # It began with the current folder, whose length differs between machines.
+    box.cursor_position = len(box.value)
+    await settle(pilot)
+    await until_shown(pilot, "/home/ada/work")
+
+
+async def staging_screen(
+    pilot: Pilot[None], path: str = "/Windows/System32/drivers/etc/hosts"
+) -> None:
+    mount = replace(MOUNTS[0], mode="rw", staging_path="/srv/images/install.wim.staging-1")
+    pilot.app.post_message(staging_messages.ShowStaging(mount))
+    await settle(pilot)
+    screen = pilot.app.screen
+    table = screen.query_one(ChangeTable)
+    await until(pilot, lambda: table.rows, "changes are shown")
+    assert table.move_to(path)
+    await until(pilot, lambda: screen.query_one("#diff").border_subtitle == path, "compared")
+    await settle(pilot)
+
+
+async def staging_bytes(pilot: Pilot[None]) -> None:
+    await staging_screen(pilot, "/Windows/System32/kernel32.dll")
+    await pilot.press("enter")
+    await settle(pilot)
+    await until_shown(pilot, "patched")
+
+
+async def staging_facts(pilot: Pilot[None]) -> None:
+    await staging_screen(pilot)
+    await pilot.press("p", "minus")
+    await settle(pilot)
+    await until_shown(pilot, "Below")
+
+
+async def staging_restore(pilot: Pilot[None]) -> None:
+    await staging_screen(pilot)
+    assert pilot.app.screen.query_one(ChangeTable).move_to("/Windows/Panther")
+    await pilot.press("r")
+    await settle(pilot)
+    await until_shown(pilot, "are undone")
+
+
+async def export_dialog(pilot: Pilot[None]) -> None:
+    await staging_screen(pilot)
+    app = pilot.app
+    assert isinstance(app, WimtuiApp)
+    app.push_screen(ExportDialog(app.bridge, "/Windows", "3 added, 1 deleted, +1.2 M"))
+    await settle(pilot)
+    box = app.screen.query_one("#output", Input)
+    box.value = "/home/ada/work/changes.tar.gz"
     # It began with the current folder, whose length differs between machines.
     box.cursor_position = len(box.value)
     await settle(pilot)
@@ -179,6 +231,7 @@ PLAYS = [
     home_screen, wim_screen, wim_filter, browse_screen, browse_facts, mount_dialog, unmount_dialog,
     confirm_dialog, jobs_dialog, help_dialog, palette, settings_dialog, extract_dialog, log_screen,
     error_toast,
+    staging_screen, staging_bytes, staging_facts, staging_restore, export_dialog,
 ]  # fmt: skip
 
 
