@@ -109,10 +109,6 @@ async def new_image(pilot: Pilot[None]) -> None:
     await settle(pilot)
 
 
-async def save_as(pilot: Pilot[None]) -> None:
-    await ask(pilot, Way.SAVE_AS)
-
-
 async def discard_much(pilot: Pilot[None]) -> None:
     await ask(pilot, Way.DISCARD)
     await pilot.press("enter")
@@ -120,11 +116,7 @@ async def discard_much(pilot: Pilot[None]) -> None:
     await settle(pilot)
 
 
-async def detach(pilot: Pilot[None]) -> None:
-    await ask(pilot, Way.DETACH)
-
-
-PLAYS = [commit_and_stay, rebuild_without_room, new_image, save_as, discard_much, detach]
+PLAYS = [commit_and_stay, rebuild_without_room, new_image, discard_much]
 
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
