@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, Phase, settings
 
 ROOT = Path(__file__).resolve().parent.parent
 REQUIRE_FUSE = "WIMTUI_REQUIRE_FUSE"
@@ -15,6 +16,27 @@ REQUIRE_FUSE = "WIMTUI_REQUIRE_FUSE"
 
 
 STALE_KERNELS = "WIMTUI_STALE_KERNELS"
+
+# Nothing depends on how fast the machine is. A failure is told as one error, whose message holds
+# the failing example and how to have it again; so it is in the summary of a run too. Making the
+# example smaller may take minutes, more than a CI machine has for all tests.
+settings.register_profile(
+    "wimtui",
+    deadline=None,
+    suppress_health_check=[
+        HealthCheck.too_slow,
+        HealthCheck.filter_too_much,
+        HealthCheck.data_too_large,
+    ],
+    print_blob=True,
+    report_multiple_bugs=False,
+    phases=[
+        phase
+        for phase in Phase
+        if phase is not Phase.explain and (phase is not Phase.shrink or not os.environ.get("CI"))
+    ],
+)
+settings.load_profile("wimtui")
 
 CIMPORT = re.compile(r"^\s*from\s+(wimtui[\w.]+)\s+cimport\s", re.MULTILINE)
 

@@ -7,7 +7,7 @@ import random
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.commit.invariants import check_wim
@@ -118,7 +118,7 @@ def _sha1(data: bytes) -> bytes:
 
 
 @pytest.mark.slow
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=120)
 @given(TURNS, st.sampled_from(CodecId), st.booleans())
 def test_random_edits(
     tmp_path_factory: pytest.TempPathFactory,

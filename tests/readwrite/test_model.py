@@ -13,7 +13,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
@@ -208,11 +208,5 @@ def test_any_operations_give_the_same_results(tmp_path: Path) -> None:
         TwoFolders.control_parent = tmp_path
         TwoFolders.kills_left = 8
         TestCase = TwoFolders.TestCase
-        TestCase.settings = settings(
-            max_examples=25,
-            stateful_step_count=30,
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
-            derandomize=True,
-        )
+        TestCase.settings = settings(max_examples=25, stateful_step_count=30, derandomize=True)
         TestCase().runTest()
