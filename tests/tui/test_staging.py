@@ -98,9 +98,9 @@ def test_diffs_of_texts_bytes_streams_and_folders(writable: Writable) -> None:
     with (root / "license.rtf").open("ab") as file:
         file.write(b"appended\n")
     (root / "wide.txt").write_bytes("breit ä\r\n".encode("utf-16"))
-    with (root / "setup.exe").open("r+b") as file:
-        file.seek(20_000)
-        file.write(b"patched")
+    with (root / "setup.exe").open("r+b") as program:
+        program.seek(20_000)
+        program.write(b"patched")
     os.setxattr(root / "setup.exe", "user.zone", b"stream\n")
     (root / "folder").mkdir()
     (root / "folder" / "a[red]b.txt").write_text("x\n")
@@ -244,7 +244,9 @@ def test_what_is_left_is_shown_as_before(writable: Writable) -> None:
     drive(make_app(), scenario)
 
 
-def test_keys_lead_there_and_on_to_commits_and_ends(writable: Writable) -> None:
+def test_keys_lead_there_and_on_to_commits_and_ends(
+    writable: Writable, monkeypatch: pytest.MonkeyPatch
+) -> None:
     writable.write("new.txt", b"new\n")
     app = make_app()
     heard: list[Message] = []
@@ -265,11 +267,11 @@ def test_keys_lead_there_and_on_to_commits_and_ends(writable: Writable) -> None:
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(app.screen, StagingScreen), "back")
         screen = app.screen
-        screen.post_message = lambda message: heard.append(message) or True  # type: ignore
-        await screen.run_action("unmount")
-        await screen.run_action("shell")
-        await screen.run_action("copy_path")
-        del screen.post_message  # type: ignore[attr-defined]
+        with monkeypatch.context() as patch:
+            patch.setattr(screen, "post_message", heard.append)
+            await screen.run_action("unmount")
+            await screen.run_action("shell")
+            await screen.run_action("copy_path")
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(app.screen, HomeScreen), "home")
 
