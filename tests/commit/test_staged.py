@@ -19,6 +19,7 @@ from tests.oracle.wims import WIMLIB, wimlib
 from wimtui.engine.archive import Archive
 from wimtui.engine.commit import edit
 from wimtui.engine.commit.edit import ImageProperties
+from wimtui.engine.commit.options import Compression
 from wimtui.engine.commit.staged_tree import StagedTree
 from wimtui.engine.image.tagged_items import ItemTag, set_item
 from wimtui.engine.image.view import ViewOptions
@@ -32,6 +33,7 @@ from wimtui.engine.tree import ROOT_INO, Creator, Ino, RenameMode, XattrMode
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from wimtui.engine.codecs.base import CodecId
     from wimtui.engine.commit.options import UpcomingFile
 
 FILE = Creator(0o100644, 0, 0)
@@ -39,7 +41,7 @@ FOLDER = Creator(0o040755, 0, 0)
 LINK = Creator(0o120777, 0, 0)
 
 
-def base(path: Path) -> Path:
+def base(path: Path, codec: CodecId | None = None) -> Path:
     """A WIM whose files have everything that must survive."""
     tree = first_tree()
     tree.security_data = security_data(b"descriptor one  ", b"descriptor two  ")
@@ -64,14 +66,15 @@ def base(path: Path) -> Path:
     encrypted = tree.add("/encrypted")
     encrypted.attributes = 0x4020
     encrypted.content_sha1 = tree.token(b"raw EFS " * 100)
-    edit.create(str(path), tree, ImageProperties("base", "described", boot=True), options())
+    given = options(compression=Compression(codec, level=20))
+    edit.create(str(path), tree, ImageProperties("base", "described", boot=True), given)
     check_wim(path, fresh=True)
     return path
 
 
 @contextmanager
-def overlay_on(archive: Archive, folder: Path) -> Iterator[Overlay]:
-    given = OverlayOptions(ViewOptions(unix_data=False))
+def overlay_on(archive: Archive, folder: Path, *, unix_data: bool = False) -> Iterator[Overlay]:
+    given = OverlayOptions(ViewOptions(unix_data=unix_data))
     store = StagingStore.create(folder, WimIdentity.of(archive), 1, given)
     overlay = Overlay(archive.image(1), archive.blobs, store)
     try:
