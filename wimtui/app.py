@@ -296,7 +296,8 @@ def farewell(mounts: Sequence[MountSummary], jobs: Sequence[Job] = ()) -> str | 
             lines.append(f"wimtui: stopped, and nothing is left of it: {plain(job.title)}")
     if any(job.survives for job in running):
         lines.append("wimtui watch DIR tells how far it is")
-    alive = [mount for mount in mounts if mount.alive]
+    told = {job.subject for job in running}
+    alive = [mount for mount in mounts if mount.alive and mount.mount_id not in told]
     if not alive:
         return "\n".join(lines) or None
     count = "1 mount stays" if len(alive) == 1 else f"{len(alive)} mounts stay"

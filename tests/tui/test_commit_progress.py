@@ -216,6 +216,7 @@ def test_quitting_leaves_the_commit_to_the_daemon_and_says_so(mount: Writable) -
     assert told[0] is not None
     assert f"goes on, as the mount's daemon does it: Rebuild from {mount.path}" in told[0]
     assert "wimtui watch DIR" in told[0]
+    assert "stays as it is" not in told[0]
     mount.wait_unmounted()
     assert mount.stagings() == []
     assert "/text-7" in mount.names()

@@ -29,6 +29,7 @@ from wimtui.control.protocol import (
     Unsubscribe,
 )
 from wimtui.control.wire import Envelope, decode
+from wimtui.daemon.log_events import told_to
 from wimtui.engine.errors import WimError
 
 if TYPE_CHECKING:
@@ -88,6 +89,10 @@ class RequestServer:
 
     async def serve(self) -> None:
         """Answer requests, one after the other; those for lists, which take long, beside them."""
+        with told_to(self.outboxes):
+            await self._serve()
+
+    async def _serve(self) -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._deliver)
             while True:
