@@ -139,7 +139,7 @@ class Mount:
         """Let go of everything without closing it, as a kill does, and open the folder again."""
         folder = self.overlay.store.folder
         # SQLite's lock belongs to the process; only the connection's end lets go of it.
-        self.overlay.store._database._connection.close()
+        self.overlay.store._database.close()
         self.overlay = Overlay(self.archive.image(1), self.archive.blobs, StagingStore.open(folder))
         return self.overlay
 
