@@ -42,6 +42,8 @@ class ChangesUnreadable(Message):
     target: str
     cause: str
     hint: str
+    is_over: bool = False
+    """Because nothing is mounted or staged there any more."""
 
 
 @dataclass

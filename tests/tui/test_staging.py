@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tarfile
 import time
 from contextlib import nullcontext
@@ -240,6 +241,9 @@ def test_what_is_left_is_shown_as_before(writable: Writable) -> None:
         await until_shown(pilot, "removed for good")
         await pilot.press("y")
         await until_shown(pilot, "Nothing has changed.")
+        for staging in writable.stagings():
+            shutil.rmtree(staging)
+        await until_shown(pilot, "This mount has ended")
 
     drive(make_app(), scenario)
 

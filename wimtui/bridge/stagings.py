@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from wimtui import messages, staging_messages
-from wimtui.control.errors import ControlError
+from wimtui.control.errors import ControlError, NotAMountError
 from wimtui.engine.errors import WimError
 from wimtui.job_runner import sink_of
 from wimtui.outcomes import cause_of, exported_text, sentence_of
@@ -48,8 +48,12 @@ class StagingCalls:
             try:
                 listed = self._services.changes_since(target, known)
             except (WimError, ControlError) as error:
-                hint = error.hint or ""
-                return staging_messages.ChangesUnreadable(target, cause_of(error), hint)
+                return staging_messages.ChangesUnreadable(
+                    target,
+                    cause_of(error),
+                    error.hint or "",
+                    is_over=isinstance(error, NotAMountError),
+                )
             except OSError as error:
                 return staging_messages.ChangesUnreadable(target, sentence_of(error), "")
             if listed is None:

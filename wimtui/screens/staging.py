@@ -40,6 +40,7 @@ _PAUSE_S = 0.06
 """The cursor has to rest this long before a file is compared."""
 
 _NO_CHANGES = "Nothing has changed."
+_OVER = "This mount has ended; nothing of it is staged. Escape goes back."
 _ON_CHANGE = frozenset({"restore", "view", "edit", "copy_path"})
 
 
@@ -155,10 +156,12 @@ class StagingScreen(WimtuiScreen):
             return
         self._listed = self._tree = None
         table = self.query_one(ChangeTable)
-        table.clear(plain(message.cause))
+        table.clear(_OVER if message.is_over else plain(message.cause))
         table.border_title = "Changes"
         table.border_subtitle = ""
-        self.query_one(ChangeView).show_problem(message.hint)
+        view = self.query_one(ChangeView)
+        view.show_problem("" if message.is_over else message.hint)
+        view.border_subtitle = ""
         self.query_one("#change-facts", FactList).show([])
         self._shown = None
         self.refresh_bindings()
