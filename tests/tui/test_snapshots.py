@@ -134,7 +134,7 @@ async def palette(pilot: Pilot[None]) -> None:
     await settle(pilot)
     await pilot.press("ctrl+p")
     await settle(pilot)
-    await until_shown(pilot, "Open WIM")
+    await until_shown(pilot, "Mount an image")
 
 
 async def settings_dialog(pilot: Pilot[None]) -> None:

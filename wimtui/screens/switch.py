@@ -14,7 +14,7 @@ from wimtui.screens.base import Dialog
 from wimtui.widgets.cells import plain
 from wimtui.widgets.column_table import ColumnTable
 from wimtui.widgets.holder_table import HolderTable
-from wimtui.widgets.image_table import ImageTable, rows_of
+from wimtui.widgets.image_table import ImageChoices, rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,7 +46,7 @@ class SwitchImageDialog(Dialog):
                 "The mount ends, and the image that you choose is mounted there in the same way.",
                 classes="note",
             )
-            yield ImageTable(id="choices", hint="Reading the WIM…")
+            yield ImageChoices(id="choices", hint="Reading the WIM…")
             yield Static("", id="outcome", markup=False)
             with Horizontal(classes="buttons"):
                 yield Button("Switch", id="switch", variant="primary", compact=True)
@@ -61,7 +61,7 @@ class SwitchImageDialog(Dialog):
         """Show them, the cursor on the one that is mounted."""
         message.stop()
         mounts: Sequence[MountSummary] = getattr(self.app, "mounts", ())
-        table = self.query_one(ImageTable)
+        table = self.query_one(ImageChoices)
         table.show(list(rows_of(message.facts, message.path, mounts)), "This WIM has no images.")
         table.move_to(self._mount.image_index)
 
@@ -75,7 +75,7 @@ class SwitchImageDialog(Dialog):
     @on(Button.Pressed, "#switch")
     def chosen(self) -> None:
         """Wish it, unless it is mounted already."""
-        row = self.query_one(ImageTable).current
+        row = self.query_one(ImageChoices).current
         if row is None:
             return
         index = row.info.index

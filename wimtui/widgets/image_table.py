@@ -159,6 +159,19 @@ class ImageTable(ColumnTable[ImageRow]):
         return plain(values[key]) or Cell(NOTHING, "muted")
 
 
+class ImageChoices(ImageTable):
+    """Images to choose one of: what tells them apart, and little else."""
+
+    COLUMNS: ClassVar[Sequence[Column]] = (
+        Column("marks", "", 3),
+        Column("index", "#", 3, align="right"),
+        Column("name", "NAME", 24, flex=3, most=60),
+        Column("edition", "EDITION", 12, flex=1, most=24, rank=1),
+        Column("languages", "LANG", 5, flex=1, most=16, rank=2),
+        Column("size", "SIZE", 6, align="right"),
+    )
+
+
 def marks(row: ImageRow) -> str:
     """Return ``●`` for mounted, ``B`` for boot, ``S`` for solid."""
     return "".join(
