@@ -143,6 +143,45 @@ async def play(wim: Path, points: list[Path], target: Path) -> None:
         await camera.take("log")
         await camera.press("escape", "o")
         await camera.take("open")
+        await camera.press("escape", "escape")
+        await take_staging(camera, wim)
+
+
+async def take_staging(camera: Photographer, wim: Path) -> None:
+    """What has changed in a read-write mount, with the diff of a text."""
+    from wimtui import staging_messages
+    from wimtui.widgets.change_table import ChangeTable
+
+    app, work, point = camera.app, wim.with_name("work.wim"), wim.parent / "mnt" / "work"
+    shutil.copy(SAMPLE, work)
+    point.mkdir()
+    await asyncio.to_thread(wimtui, "mountrw", work, "1", point)
+    try:
+        await asyncio.to_thread(change, point)
+        found = lambda: [one for one in app.mounts if one.mount_point == str(point)]  # noqa: E731
+        await until(camera.pilot, found)
+        app.post_message(staging_messages.ShowStaging(found()[0]))
+        await camera.settle()
+        table = app.screen.query_one(ChangeTable)
+        await until(camera.pilot, lambda: table.move_to("/license.rtf"))
+        await camera.settle(1.0)
+        await camera.take("staging")
+        await camera.press("escape")
+    finally:
+        await asyncio.to_thread(wimtui, "unmount", "--force", "--discard", point)
+
+
+def change(root: Path) -> None:
+    """Do some of everything to a mount."""
+    lines = (root / "license.rtf").read_text().splitlines(keepends=True)
+    lines[7:9] = ["This line takes the place of two.\n"]
+    (root / "license.rtf").write_text("".join(lines))
+    (root / "Windows" / "Panther").mkdir()
+    (root / "Windows" / "Panther" / "unattend.xml").write_text("<unattend/>\n" * 120)
+    (root / "Windows" / "Panther" / "setup.log").write_text("ready\n")
+    (root / "setup.exe").rename(root / "Windows" / "setup.exe")
+    (root / "notepad.lnk").unlink()
+    os.utime(root / "Users", ns=(10**18, 10**18))
 
 
 async def take_unmount(camera: Photographer, point: Path) -> None:
