@@ -80,10 +80,15 @@ class SnapshotWriter:
 
 def commit(mount: Mount, meanwhile: Callable[[], None] | None = None) -> None:
     """Commit what is staged, and go on over the new image."""
-    overlay = mount.overlay
-    snapshot = overlay.freeze()
+    snapshot = mount.overlay.freeze()
     if meanwhile is not None:
         meanwhile()
+    replace_image(mount, snapshot)
+
+
+def replace_image(mount: Mount, snapshot: Snapshot) -> None:
+    """Make a WIM of a snapshot, and go on over that."""
+    overlay = mount.overlay
     path = mount.parent / f"{mount.wim.stem}+.wim"
     SnapshotWriter(snapshot).write(path)
     archive = Archive.open(path, ArchiveOptions(cache_nbytes=1 << 20))

@@ -185,3 +185,12 @@ class Model:
         if name not in node.xattrs:
             raise NoSuchAttributeError("")
         del node.xattrs[name]
+
+
+def difference(one: bytes | bytearray, other: bytes | bytearray) -> int | None:
+    """Where two contents differ first: a failure shows that, and not all of both."""
+    if one == other:
+        return None
+    pairs = zip(one, other, strict=False)
+    shorter = min(len(one), len(other))
+    return next((offset for offset, (a, b) in enumerate(pairs) if a != b), shorter)

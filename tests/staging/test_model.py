@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from tests.staging.base_image import FILE, FOLDER, Mount, unix_options
 from tests.staging.committing import commit
-from tests.staging.model import Model, ModelNode
+from tests.staging.model import Model, ModelNode, difference
 from tests.staging.model_image import build
 from wimtui.engine.errors import NodeError
 from wimtui.engine.staging.changes import is_clean, list_changes
@@ -36,15 +36,6 @@ pieces = st.binary(max_size=40)
 offsets = st.sampled_from([0, 1, 10, 5000, 70_000])
 sizes = st.sampled_from([0, 1, 10, 4999, 6000, 100_000])
 xattr_names = st.sampled_from([b"user.one", b"user.other"])
-
-
-def difference(one: bytes | bytearray, other: bytes | bytearray) -> int | None:
-    """Where two contents differ first: a failure shows that, and not all of both."""
-    if one == other:
-        return None
-    pairs = zip(one, other, strict=False)
-    shorter = min(len(one), len(other))
-    return next((offset for offset, (a, b) in enumerate(pairs) if a != b), shorter)
 
 
 class OverlayMachine(RuleBasedStateMachine):
