@@ -1,8 +1,9 @@
-"""Make tools/sample/sample.wim: a small WIM with everything that the app and the tour can show.
+"""Make a small WIM with everything that the app and the tour can show: make_sample.py [OUTPUT].
 
-Two images of an imaginary Windows, LZX: long and short names, hard links, symlinks, a junction,
-named streams, security descriptors, times, and XML properties as a capture tool writes them. The
-same bytes come out every time.
+Written by the engine that it is a sample for; by default to tools/sample/sample.wim. Two images
+of an imaginary Windows, LZX: long and short names, hard links, symlinks, a junction, named streams,
+security descriptors, times, and XML properties as a capture tool writes them. The same bytes come
+out every time.
 """
 
 from __future__ import annotations
@@ -12,22 +13,29 @@ import struct
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from tests.container.builder import WimBuilder  # noqa: E402
 from wimtui.engine.archive import Archive  # noqa: E402
 from wimtui.engine.codecs.base import CodecId  # noqa: E402
-from wimtui.engine.container.flags import HeaderFlag  # noqa: E402
-from wimtui.engine.container.xml_data import XmlData  # noqa: E402
+from wimtui.engine.commit import edit  # noqa: E402
+from wimtui.engine.commit.capture import CapturedTree  # noqa: E402
+from wimtui.engine.commit.options import Compression, WriteOptions  # noqa: E402
+from wimtui.engine.commit.sources import MemorySource  # noqa: E402
 from wimtui.engine.image.attributes import FileAttribute  # noqa: E402
-from wimtui.engine.image.metadata_writer import DentryNode, write_metadata  # noqa: E402
+from wimtui.engine.image.metadata_writer import DentryNode  # noqa: E402
 from wimtui.engine.image.reparse import symlink_blob  # noqa: E402
 from wimtui.engine.image.security import SecurityData  # noqa: E402
 from wimtui.engine.timestamps import ns_to_ticks  # noqa: E402
 
+if TYPE_CHECKING:
+    from wimtui.engine.commit.snapshot import BlobSource
+
 OUTPUT = ROOT / "tools" / "sample" / "sample.wim"
+GUID_OFFSET = 24
+GUID = bytes.fromhex("5a6d706c65202d20776d747569203031")
 DAY_NS = 86_400 * 10**9
 EPOCH_NS = 1_710_000_000 * 10**9
 SYMLINK, JUNCTION = 0xA000000C, 0xA0000003
@@ -62,20 +70,25 @@ DESCRIPTORS = (
 
 @dataclass
 class Sample:
-    """The image being made."""
+    """The images being made."""
 
-    builder: WimBuilder
     rng: random.Random
-    hashes: dict[bytes, bytes] = field(default_factory=dict)
+    sources: dict[bytes, BlobSource] = field(default_factory=dict)
     groups: int = 0
 
     def blob(self, data: bytes) -> bytes:
-        """Put data into the WIM once; return its hash."""
+        """Take data into the image; return the token that stands for its hash."""
         if not data:
             return bytes(20)
-        if data not in self.hashes:
-            self.hashes[data] = self.builder.add_blob(data)
-        return self.hashes[data]
+        token = b"of the sample" + len(self.sources).to_bytes(7, "big")
+        self.sources[token] = MemorySource(data)
+        return token
+
+    def tree(self, edition: str, drivers: int) -> CapturedTree:
+        """Return one image, whose data none of the others has."""
+        self.sources = {}
+        top = windows_tree(self, edition, drivers)
+        return CapturedTree(top, SecurityData.build(DESCRIPTORS).raw, self.sources)
 
     def node(self, name: str, attributes: FileAttribute, **fields: object) -> DentryNode:
         """Make a node with times that differ from file to file."""
@@ -210,67 +223,62 @@ def windows_tree(sample: Sample, edition: str, drivers: int) -> DentryNode:
     )
 
 
-def describe(xml: XmlData, index: int, edition: str) -> None:
-    """Write what a capture tool finds out about an image."""
-    image = xml.append_image()
-    texts = {
-        "NAME": f"Windows Sample {edition}",
-        "DESCRIPTION": f"Imaginary Windows, {edition} edition",
+def properties(edition: str, *, is_client: bool) -> edit.ImageProperties:
+    """Return what a capture tool finds out about an image."""
+    others = {
         "FLAGS": edition,
         "DISPLAYNAME": f"Windows Sample ({edition})",
         "DISPLAYDESCRIPTION": f"For trying wimtui: the {edition} edition",
+        "WINDOWS/ARCH": "9",
         "WINDOWS/PRODUCTNAME": "Microsoft® Windows® Operating System",
         "WINDOWS/EDITIONID": edition,
-        "WINDOWS/INSTALLATIONTYPE": "Client" if index > 1 else "WindowsPE",
+        "WINDOWS/INSTALLATIONTYPE": "Client" if is_client else "WindowsPE",
         "WINDOWS/PRODUCTTYPE": "WinNT",
-        "WINDOWS/SYSTEMROOT": "WINDOWS",
         "WINDOWS/LANGUAGES/LANGUAGE": "en-US",
         "WINDOWS/LANGUAGES/DEFAULT": "en-US",
+        "WINDOWS/VERSION/MAJOR": "10",
+        "WINDOWS/VERSION/MINOR": "0",
+        "WINDOWS/VERSION/BUILD": "26100",
+        "WINDOWS/VERSION/SPBUILD": "1742",
+        "WINDOWS/VERSION/SPLEVEL": "0",
+        "WINDOWS/SYSTEMROOT": "WINDOWS",
     }
-    numbers = {
-        "WINDOWS/ARCH": 9, "WINDOWS/VERSION/MAJOR": 10, "WINDOWS/VERSION/MINOR": 0,
-        "WINDOWS/VERSION/BUILD": 26100, "WINDOWS/VERSION/SPBUILD": 1742,
-        "WINDOWS/VERSION/SPLEVEL": 0,
-    }  # fmt: skip
-    for path, text in texts.items():
-        image.set(path, text)
-    for path, number in numbers.items():
-        image.set_number(path, number)
-    for path in ("CREATIONTIME", "LASTMODIFICATIONTIME"):
-        image.set_time(path, ns_to_ticks(EPOCH_NS + index * DAY_NS))
+    return edit.ImageProperties(
+        f"Windows Sample {edition}", f"Imaginary Windows, {edition} edition", not is_client or None,
+        others,
+    )  # fmt: skip
 
 
-def fill_counters(xml: XmlData) -> None:
-    """Write what only the finished file tells: sizes and counts."""
-    with Archive.open(OUTPUT) as archive:
-        xml.total_bytes = archive.wim.header.xml_data.offset_in_wim
-        for image in xml.images:
-            counters = archive.image(image.index).counters(archive.blobs)
-            image.set_number("DIRCOUNT", counters.directory_count)
-            image.set_number("FILECOUNT", counters.file_count)
-            image.set_number("TOTALBYTES", counters.total_nbytes)
-            image.set_number("HARDLINKBYTES", counters.hard_link_nbytes)
+def make(output: Path) -> None:
+    """Write the sample, over what is there."""
+    sample = Sample(random.Random(20))
+    output.parent.mkdir(parents=True, exist_ok=True)
+    scratch = output.with_suffix(".new")
+    scratch.unlink(missing_ok=True)
+
+    def options(index: int) -> WriteOptions:
+        moment = ns_to_ticks(EPOCH_NS + index * DAY_NS)
+        lzx = Compression(CodecId.LZX)
+        return WriteOptions(compression=lzx, integrity=True, worker_count=1, clock=lambda: moment)
+
+    first = properties("PE", is_client=False)
+    edit.create(str(scratch), sample.tree("PE", 12), first, options(1), sets_rp_fix=True)
+    with Archive.open(scratch) as archive:
+        second = properties("Professional", is_client=True)
+        edit.append_image(archive, sample.tree("Professional", 24), second, options(2))
+    with Archive.open(scratch) as archive:
+        edit.optimize(archive, options(2))
+    with scratch.open("r+b") as file:
+        file.seek(GUID_OFFSET)
+        file.write(GUID)
+    scratch.replace(output)
 
 
 def main() -> None:
-    """Write the sample."""
-    builder = WimBuilder(
-        codec=CodecId.LZX, boot_index=1, extra_flags=HeaderFlag.RP_FIX,
-        integrity_piece_size=10 << 20, guid=bytes.fromhex("5a6d706c65202d20776d747569203031"),
-    )  # fmt: skip
-    sample = Sample(builder, random.Random(20))
-    xml = XmlData()
-    for index, (edition, drivers) in enumerate((("PE", 12), ("Professional", 24)), 1):
-        root = windows_tree(sample, edition, drivers)
-        describe(xml, index, edition)
-        builder.add_image(write_metadata(root, SecurityData.build(DESCRIPTORS).raw), name=edition)
-    builder.xml = xml.pack()
-    OUTPUT.parent.mkdir(parents=True, exist_ok=True)
-    builder.build().write(OUTPUT)
-    fill_counters(xml)
-    builder.xml = xml.pack()
-    builder.build().write(OUTPUT)
-    print(f"{OUTPUT.relative_to(ROOT)}: {OUTPUT.stat().st_size} bytes")
+    """Write the sample to where the command line says."""
+    output = Path(sys.argv[1]) if len(sys.argv) > 1 else OUTPUT
+    make(output)
+    print(f"{output}: {output.stat().st_size} bytes")
 
 
 if __name__ == "__main__":
