@@ -33,6 +33,8 @@ def restore(overlay: Overlay, path: bytes) -> Restored:
     Something added is removed; something renamed or deleted is back under the name that it has in
     the image, whichever of both names is given; changed data, attributes and streams are those of
     the image. Files that are open for reading show the staged data until they are closed.
+    Directories above the path are brought back only if they were removed: below one that was
+    renamed, the path in the image is undone where that directory is.
 
     Raises:
         NodeNotFoundError: Neither the merged tree nor the image has that path.
