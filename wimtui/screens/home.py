@@ -54,7 +54,7 @@ class HomeScreen(WimtuiScreen):
                 id="home.wim"),
         Binding("R", "remount", "Remount", tooltip="Mount again what lost its daemon",
                 id="home.remount"),
-        Binding("w", "switch_mode", "Read-write/read-only",
+        Binding("w", "switch_mode", "Switch rw/ro",
                 tooltip="Make the mount writable, or read-only", show=False, id="home.mode"),
         Binding("n", "switch_image", "Other image", tooltip="Mount another image there",
                 show=False, id="home.image"),

@@ -19,7 +19,7 @@ class MountTable(ColumnTable[MountRow]):
         Column("status", "STATUS", 15),
         Column("mode", "MODE", 4, rank=1),
         Column("point", "MOUNT POINT", 18, flex=3, most=60, elide="middle"),
-        Column("wim", "WIM", 14, flex=2, most=40, elide="middle"),
+        Column("wim", "WIM", 16, flex=2, most=40, elide="middle"),
         Column("image", "IMAGE", 14, flex=2, most=40, rank=9),
         Column("changes", "CHG", 5, align="right", rank=2),
         Column("staged", "STAGED", 6, align="right", rank=7),
