@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import select
+import signal
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -25,7 +28,7 @@ from wimtui.screens.commit import CommitDialog
 from wimtui.screens.commit_form import CommitForm
 from wimtui.screens.commit_ways import Way
 from wimtui.screens.unmount import UnmountDialog
-from wimtui.service import archives
+from wimtui.service import archives, mounts
 from wimtui.service.mounts import MountStatus
 from wimtui.widgets.check import Check
 from wimtui.widgets.choice_list import ChoiceList
@@ -361,3 +364,65 @@ def test_changes_made_while_the_dialog_is_open_are_shown(mount: Writable) -> Non
 
     drive(make_app(), scenario)
     assert is_mounted(mount.path)
+
+
+def kill_daemon(mount: Writable) -> None:
+    """Kill the daemon as nothing can survive; returns when it is gone."""
+    pid = mounts.find_mount(str(mount.path)).pid
+    descriptor = os.pidfd_open(pid)
+    try:
+        os.kill(pid, signal.SIGKILL)
+        poll = select.poll()
+        poll.register(descriptor, select.POLLIN)
+        assert poll.poll(30_000)
+    finally:
+        os.close(descriptor)
+
+
+def test_what_a_dead_daemon_left_is_committed(mount: Writable) -> None:
+    mount.write("new.txt", b"new")
+
+    async def scenario(pilot: Pilot[None]) -> None:
+        await choose(pilot, mount.path)
+        kill_daemon(mount)
+        await until(pilot, lambda: _status(pilot, mount) is MountStatus.DEAD, "it is dead")
+        asked = await ask(pilot, mount, "u")
+        assert asked.query_one("#stays", Check).disabled
+        await pilot.press("enter")
+        assert "1 new blob" in await ended(pilot)
+        assert not is_mounted(mount.path)
+
+    drive(make_app(), scenario)
+    assert mount.stagings() == []
+    assert "/new.txt" in mount.names()
+
+
+def test_what_a_dead_daemon_left_is_kept(mount: Writable) -> None:
+    mount.write("new.txt", b"new")
+
+    async def scenario(pilot: Pilot[None]) -> None:
+        await choose(pilot, mount.path)
+        kill_daemon(mount)
+        await until(pilot, lambda: _status(pilot, mount) is MountStatus.DEAD, "it is dead")
+        await ask(pilot, mount, "u")
+        await take(pilot, Way.DETACH)
+        await until_shown(pilot, "Clear, keep")
+        await pilot.press("enter")
+        await until(pilot, lambda: not is_mounted(mount.path), "cleared")
+        await until_shown(pilot, "its changes stay staged in")
+
+    drive(make_app(), scenario)
+    assert len(mount.stagings()) == 1
+
+
+def test_a_readonly_app_commits_nothing(mount: Writable) -> None:
+    mount.write("new.txt", b"new")
+
+    async def scenario(pilot: Pilot[None]) -> None:
+        await choose(pilot, mount.path)
+        await pilot.press("c", "u")
+        await pilot.pause()
+        assert not isinstance(pilot.app.screen, CommitDialog)
+
+    drive(make_app(readonly=True), scenario)
+    assert mount.changes() == ["/new.txt"]

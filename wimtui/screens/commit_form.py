@@ -74,6 +74,8 @@ class CommitForm(Vertical):
         """
         super().__init__(id="commit-form")
         self.report: MountReport | None = None
+        self._loss = ""
+        self._lost_count = 0
         self.taken: dict[str, int] = {}
         self._mount = mount
         self._list_wims = list_wims
@@ -183,7 +185,7 @@ class CommitForm(Vertical):
 
     @property
     def _wants_name(self) -> bool:
-        return self.report is not None and lost_files(self.report) > MANY_FILES
+        return self._lost_count > MANY_FILES
 
     # Showing
 
@@ -201,8 +203,8 @@ class CommitForm(Vertical):
         """Show what the chosen way is about."""
         way = self.way
         explanation = explanation_of(way, self._mount, unmounts=self.unmounts)
-        if way is Way.DISCARD and self.report is not None:
-            explanation = loss_text(self.report)
+        if way is Way.DISCARD:
+            explanation = self._loss
         self.query_one("#explanation", Static).update(explanation)
         self.query_one("#image-form").display = way is Way.NEW_IMAGE
         self.query_one("#path-form").display = way is Way.SAVE_AS
@@ -221,6 +223,7 @@ class CommitForm(Vertical):
     def take_report(self, report: MountReport) -> None:
         """Show another state of what is staged."""
         self.report = report
+        self._loss, self._lost_count = loss_text(report), lost_files(report)
         self.query_one(TextView).show(loss_lines(report), keep_place=True)
         self.show()
 
