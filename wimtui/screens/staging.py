@@ -42,6 +42,7 @@ _PAUSE_S = 0.06
 _NO_CHANGES = "Nothing has changed."
 _OVER = "This mount has ended; nothing of it is staged. Escape goes back."
 _ON_CHANGE = frozenset({"restore", "view", "edit", "copy_path"})
+_VARYING = (*sorted(_ON_CHANGE), "export", "commit", "unmount", "shell")
 
 
 class StagingScreen(WimtuiScreen):
@@ -81,6 +82,7 @@ class StagingScreen(WimtuiScreen):
         """Path and revision of the comparison on screen."""
         self._asked: tuple[str, str] | None = None
         self._timer: Timer | None = None
+        self._allowed: tuple[bool | None, ...] = ()
 
     def compose_content(self) -> ComposeResult:
         """The tree left, the diff and the facts right or below."""
@@ -125,7 +127,7 @@ class StagingScreen(WimtuiScreen):
             if same or (mine.staging_path and mount.staging_path == mine.staging_path):
                 if mount != mine:
                     self.mount_summary = mount
-                    self.refresh_bindings()
+                    self._refresh_actions()
                 return
 
     @on(staging_messages.ChangesListed)
@@ -147,7 +149,7 @@ class StagingScreen(WimtuiScreen):
         state = "live" if message.listed.is_alive else "not mounted"
         staged = f", {size_text(message.listed.staged_nbytes)} staged" if root.count else ""
         table.border_title = f"Changes ({state}{staged})"
-        self.refresh_bindings()
+        self._refresh_actions()
 
     @on(staging_messages.ChangesUnreadable)
     def take_problem(self, message: staging_messages.ChangesUnreadable) -> None:
@@ -164,7 +166,7 @@ class StagingScreen(WimtuiScreen):
         view.border_subtitle = ""
         self.query_one("#change-facts", FactList).show([])
         self._shown = None
-        self.refresh_bindings()
+        self._refresh_actions()
 
     # What is under the cursor
 
@@ -179,7 +181,7 @@ class StagingScreen(WimtuiScreen):
         if self._timer is not None:
             self._timer.stop()
         self._timer = self.set_timer(_PAUSE_S, self._compare)
-        self.refresh_bindings()
+        self._refresh_actions()
 
     def _compare(self) -> None:
         node = self.node
@@ -234,6 +236,13 @@ class StagingScreen(WimtuiScreen):
     def action_panel(self) -> None:
         """Show the other panel where there is room for one."""
         self.toggle_class("-facts")
+
+    def _refresh_actions(self) -> None:
+        """Have the hints drawn again, which takes 20 ms, only where one is another."""
+        allowed = tuple(self.check_action(action, ()) for action in _VARYING)
+        if allowed != self._allowed:
+            self._allowed = allowed
+            self.refresh_bindings()
 
     # Filter
 
