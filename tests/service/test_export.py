@@ -15,8 +15,10 @@ from tests.mounting import wimtui, wimtui_json
 from tests.readwrite.mounts import Mounted, copied_sample, mounted_rw
 from wimtui.engine.errors import CancelledError, NodeExistsError, NodeNotFoundError, UsageError
 from wimtui.engine.progress import CancelToken
+from wimtui.engine.staging import inspection
 from wimtui.service.change_sources import open_source
 from wimtui.service.changes import changes_since, comparison_of
+from wimtui.service.comparisons import stream_diff
 from wimtui.service.export import LIST_NAME, copy_of_staged, export_changes
 from wimtui.service.shell import remove_temporary_copy
 from wimtui.service.stagings import find_staged
@@ -225,3 +227,23 @@ def test_a_list_is_read_again_only_after_something_may_have_changed(changed: Mou
     assert not left.is_alive
     assert list(left.by_json.values()) == list(first.by_json.values())
     assert changes_since(target, left) is None
+
+
+def test_of_a_large_file_the_part_before_the_first_difference_is_given(
+    changed: Mounted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = (changed.path / "license.rtf").read_bytes()
+    wimtui("unmount", changed.path, "--keep")
+    monkeypatch.setattr(inspection, "PIECE_NBYTES", 5000)
+    (found,) = comparison_of(str(changed.path), "/license.rtf").streams
+    assert found.difference == len(whole) - 5
+    assert found.start == (len(whole) - 5 - 4096) // 16 * 16
+    assert found.after == whole[found.start :][:5000]
+    assert found.lead_before == found.lead_after == whole[:512]
+    shown = stream_diff(found)
+    assert shown.lines[-1] == "+more"
+    assert f"shown from offset {found.start:,} on" in shown.note
+    monkeypatch.setattr(inspection, "SCAN_NBYTES", 1000)
+    (found,) = comparison_of(str(changed.path), "/license.rtf").streams
+    assert (found.difference, found.scanned) == (None, 1000)
+    assert "the first 1,000 bytes are the same" in stream_diff(found).note
