@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 COMMANDS = (
-    *("app", "info", "dir", "verify", "cat", "mount", "mounts", "unmount"),
+    *("app", "info", "dir", "verify", "cat", "extract", "mount", "mounts", "unmount"),
     *STAGING_COMMANDS,
     *EDIT_COMMANDS,
 )
@@ -65,6 +65,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_dir(commands)
     _add_verify(commands)
     _add_cat(commands)
+    _add_extract(commands)
     _add_mount(commands)
     _add_mounts(commands)
     _add_unmount(commands)
@@ -189,6 +190,18 @@ def _add_cat(commands: _Commands[Parser]) -> None:
     parser.add_argument("image", metavar="IMAGE", help="1-based index or name")
     parser.add_argument("path", metavar="PATH", help="a file, or file:stream")
     _refs(parser)
+
+
+def _add_extract(commands: _Commands[Parser]) -> None:
+    parser = _command(commands, "extract", "write files and folders of an image to a folder")
+    parser.add_argument("wim", metavar="WIM")
+    parser.add_argument("image", metavar="IMAGE", help="1-based index or name")
+    parser.add_argument("paths", nargs="*", metavar="PATH", help="what (default: the whole image)")
+    parser.add_argument("--dest-dir", metavar="DIR", default=".", help="where (default: here)")
+    parser.add_argument(
+        "--ref", action="append", default=[], metavar="GLOB", help="as of mount; repeatable"
+    )
+    json_lines(parser)
 
 
 def _add_mount(commands: _Commands[Parser]) -> None:

@@ -198,8 +198,10 @@ class ImageSession:
         return found[::-1]
 
     def dentry_at(self, path: str) -> int | None:
-        """Return the dentry at a path, or None."""
-        return self.metadata.find(os.fsencode(path), ignore_case=True)
+        """Return the dentry at a path, or of one that differs in case alone, or None."""
+        name = os.fsencode(path)
+        exact = self.metadata.find(name, ignore_case=False)
+        return self.metadata.find(name, ignore_case=True) if exact is None else exact
 
     def search(self, text: str, cancel: CancelToken | None = None) -> SearchResult:
         """Find names anywhere in the image, whatever their case.
