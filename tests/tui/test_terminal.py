@@ -92,7 +92,7 @@ def test_mount_read_unmount_quit(terminal: Terminal, wim: Path, home: Path) -> N
     terminal.press("Enter")
     terminal.until_shown("Windows Sample PE")
     terminal.press("m")
-    terminal.until_shown("Mount read-only")
+    terminal.until_shown("The same from a shell")
     terminal.until_shown("missing; it is made")
     terminal.press("C-u")
     terminal.until_shown("choose an empty folder")
