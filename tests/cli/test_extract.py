@@ -31,14 +31,20 @@ def test_a_folder_is_what_a_mount_shows(tmp_path: Path) -> None:
 def test_the_whole_image(tmp_path: Path) -> None:
     (result,) = wimtui_json("extract", SAMPLE, "2", "--dest-dir", tmp_path)["extracted"]
     assert result["file_count"] == len(
-        [path for path in (tmp_path / "image-2").rglob("*") if not path.is_dir()]
+        [
+            path
+            for path in (tmp_path / "image-2").rglob("*")
+            if path.is_symlink() or not path.is_dir()
+        ]
     )
 
 
 def test_what_is_not_there_or_in_the_way(tmp_path: Path) -> None:
-    said = wimtui("extract", SAMPLE, "1", "/nope", "--dest-dir", tmp_path, code=49).stderr
+    out = tmp_path / "out"
+    said = wimtui("extract", SAMPLE, "1", "/nope", "--dest-dir", out, code=49).stderr
     assert "/nope" in said
-    assert list(tmp_path.iterdir()) == []
-    (tmp_path / "setup.exe").write_text("mine")
-    wimtui("extract", SAMPLE, "1", "/setup.exe", "--dest-dir", tmp_path, code=100)
-    assert (tmp_path / "setup.exe").read_text() == "mine"
+    assert not out.exists()
+    out.mkdir()
+    (out / "setup.exe").write_text("mine")
+    wimtui("extract", SAMPLE, "1", "/setup.exe", "--dest-dir", out, code=100)
+    assert (out / "setup.exe").read_text() == "mine"
