@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,6 +33,15 @@ class Disk:
     ) -> int:
         """Copy from file to file within the kernel, perhaps less than all; return how much."""
         return os.copy_file_range(source, fd, nbytes, offset_in_source, offset)
+
+    def begin_sync(self, fd: int, offset: int, nbytes: int) -> None:
+        """Let the kernel begin to write a range to the disk; does not wait, and may do nothing.
+
+        What is on its way by then need not be waited for by ``fsync``.
+        """
+        # This asks to drop the range from the cache, which can only follow its writing.
+        with suppress(OSError):
+            os.posix_fadvise(fd, offset, nbytes, os.POSIX_FADV_DONTNEED)
 
     def fsync(self, fd: int) -> None:
         """Return when a file is on the disk."""

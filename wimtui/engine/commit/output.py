@@ -21,6 +21,9 @@ BUFFER_NBYTES = 1 << 20
 COPY_NBYTES = 1 << 22
 """Bytes of one copy within the kernel: some 2 ms, between which a request to stop is seen."""
 
+SYNC_NBYTES = 1 << 24
+"""Bytes after which the kernel is told to begin writing them to the disk."""
+
 _NOT_BETWEEN_THESE = frozenset(
     {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM, errno.ETXTBSY}
 )
@@ -37,7 +40,7 @@ class Output:
         position: Offset in the file of the next byte appended.
     """
 
-    __slots__ = ("_buffer", "_disk", "_fd", "_highest", "path", "position")
+    __slots__ = ("_begun", "_buffer", "_disk", "_fd", "_highest", "path", "position")
 
     def __init__(self, disk: Disk, fd: int, path: str, position: int) -> None:
         """Append to ``fd`` from ``position`` on."""
@@ -48,6 +51,8 @@ class Output:
         self._buffer = bytearray()
         self._highest = position
         """Offset behind the last byte handed to the kernel."""
+        self._begun = position
+        """Offset up to which the kernel was told to begin writing to the disk."""
 
     @property
     def _flushed(self) -> int:
@@ -97,7 +102,7 @@ class Output:
             with reported(self.path, "write"):
                 raise
         self.position += copied
-        self._highest = max(self._highest, self.position)
+        self._written_to(self.position)
         return copied
 
     def patch(self, offset: int, data: bytes) -> None:
@@ -133,8 +138,16 @@ class Output:
                 self._disk.ftruncate(self._fd, self.position)
 
     def _write(self, data: memoryview, offset: int) -> None:
-        self._highest = max(self._highest, offset + len(data))
         with reported(self.path, "write"):
             done = 0
             while done < len(data):
                 done += self._disk.pwrite(self._fd, data[done:], offset + done)
+                self._written_to(offset + done)
+
+    def _written_to(self, end: int) -> None:
+        """Take note of bytes handed to the kernel up to an offset."""
+        self._highest = max(self._highest, end)
+        pending = self._highest - self._begun
+        if pending >= SYNC_NBYTES:
+            self._disk.begin_sync(self._fd, self._begun, pending)
+            self._begun = self._highest
