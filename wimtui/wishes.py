@@ -96,16 +96,18 @@ class WishingApp(App[None]):
         if not isinstance(self.screen, CommitDialog):
             self.push_screen(CommitDialog(self.bridge, mount, stays=stays), self._commit_begun)
 
-    def _commit_begun(self, job: object) -> None:
+    def _commit_begun(self, result: object) -> None:
         """Show how far a commit is, unless it is over in no time."""
+        if not isinstance(result, Job):
+            return
+        job = result
 
         def show() -> None:
-            runs = isinstance(job, Job) and job.state is JobState.RUNNING
+            runs = job.state is JobState.RUNNING
             if runs and self.is_running and not isinstance(self.screen, ModalScreen):
                 self.push_screen(JobsDialog(self.bridge, job))
 
-        if isinstance(job, Job):
-            self.set_timer(_PROGRESS_S, show)
+        self.set_timer(_PROGRESS_S, show)
 
     @on(messages.UnmountRefused)
     def mount_in_use(self, message: messages.UnmountRefused) -> None:
