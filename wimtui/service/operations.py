@@ -77,12 +77,16 @@ class RunningOperation:
             DaemonGoneError: The daemon ended without a word.
         """
         is_told = False
+
+        def is_wished() -> bool:
+            return leave.cancelled or (cancel.cancelled and not is_told)
+
         while not leave.cancelled:
             for event in self._client.events(timeout_s=_LOOK_S):
                 on_event(event)
                 if isinstance(event, EndedEvent) and event.operation == self.name:
                     return event
-                if leave.cancelled or (cancel.cancelled and not is_told):
+                if is_wished():
                     break
             if cancel.cancelled and not is_told:
                 is_told = True
