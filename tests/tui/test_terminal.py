@@ -102,7 +102,7 @@ def test_mount_read_unmount_quit(terminal: Terminal, wim: Path, home: Path) -> N
     terminal.press("Enter")
     terminal.until(lambda: is_mounted(point), "it is mounted")
     assert (point / "Windows").is_dir()
-    terminal.until(lambda: "Mount read-only" not in terminal.screen(), "the dialog is gone")
+    terminal.until(lambda: "The same from a shell" not in terminal.screen(), "the dialog is gone")
     terminal.press("Escape")
     # Home has the cursor on what was mounted last.
     terminal.until_shown(f"Mount point  {point}")
