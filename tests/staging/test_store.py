@@ -7,6 +7,7 @@ import random
 import shutil
 import sqlite3
 import stat
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -179,3 +180,29 @@ def test_a_lost_staged_file_reads_as_empty(mount: Mount) -> None:
     mount.reopen()
     assert mount.overlay.attributes(ino).size == 0
     assert mount.read(ino) == b""
+
+
+def test_notes_of_a_commit_come_between_changes(mount: Mount) -> None:
+    store = mount.overlay.store
+    identity = store.facts.identity
+    failures = []
+
+    def note() -> None:
+        try:
+            for _ in range(100):
+                store.note_commit(identity)
+                store.note_commit(None)
+        except OSError as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=note)
+    thread.start()
+    made = 0
+    while thread.is_alive():
+        mount.create_file(b"/made%d" % made, b"x")
+        made += 1
+    thread.join()
+    assert failures == []
+    mount.reopen()
+    for number in range(made):
+        assert mount.read(mount.ino(b"/made%d" % number)) == b"x"

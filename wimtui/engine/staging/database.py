@@ -7,6 +7,7 @@ import errno
 import json
 import os
 import sqlite3
+import threading
 from typing import TYPE_CHECKING, Any, Final
 
 from wimtui.engine.errors import FormatError, LockedError, OpenFailedError, UnknownVersionError
@@ -59,13 +60,15 @@ def _unsigned(stored: int) -> int:
 
 
 class Database:
-    """One connection, which nobody else can have at the same time. Used under a lock."""
+    """One connection, which no other process can have at the same time; for any thread."""
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         self.path = path
         self._connection = connection
         self._log_fd = -1
         self._is_grouped = False
+        # Changes come under the layer's lock; a commit notes what it is about to do beside them.
+        self._writing = threading.RLock()
 
     @classmethod
     def create(cls, path: Path) -> Database:
@@ -175,20 +178,21 @@ class Database:
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[Any]:
         connection = self._connection
-        if self._is_grouped:
-            yield connection.execute
-            return
-        try:
-            connection.execute("BEGIN IMMEDIATE")
-            yield connection.execute
-            connection.execute("COMMIT")
-        except BaseException as error:
-            # SQLite has rolled back by itself where the disk is full.
-            with contextlib.suppress(sqlite3.Error):
-                connection.execute("ROLLBACK")
-            if isinstance(error, sqlite3.Error):
-                raise _os_error(error, self.path) from error
-            raise
+        with self._writing:
+            if self._is_grouped:
+                yield connection.execute
+                return
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                yield connection.execute
+                connection.execute("COMMIT")
+            except BaseException as error:
+                # SQLite has rolled back by itself where the disk is full.
+                with contextlib.suppress(sqlite3.Error):
+                    connection.execute("ROLLBACK")
+                if isinstance(error, sqlite3.Error):
+                    raise _os_error(error, self.path) from error
+                raise
 
     def sync(self) -> None:
         """Return when what was written would survive a power cut.

@@ -331,6 +331,8 @@ class Overlay:
             self.contents.open_streams.frozen = frozenset()
             used = {n for node in self.layer.nodes.values() for n in node.staged_files()}
             self.store.discard_files(snapshot.frozen - used)
+            # After a commit that is everything it wrote: not to be left until more piles up.
+            self.store.collect()
 
     # file:stream
 
