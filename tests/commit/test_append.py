@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import resource
-import signal
 import struct
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -31,7 +29,6 @@ from wimtui.engine.errors import (
     NoSuchImageError,
     ReadOnlyWimError,
     UsageError,
-    WriteFailedError,
 )
 from wimtui.engine.progress import Phase, Progress
 
@@ -236,27 +233,6 @@ def test_who_holds_the_lock_writes_with_it(tmp_path: Path) -> None:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         result.lock.close()
     WimLock.take(str(path)).close()
-
-
-@pytest.mark.serial
-def test_a_disk_that_fills_up(tmp_path: Path) -> None:
-    """A real file system without room, where a limit on the file's size stands for it."""
-    path = make_wim(tmp_path / "a.wim")
-    before = path.read_bytes()
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    try:
-        with Archive.open(path) as archive:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 30_000, limits[1]))
-            with pytest.raises(WriteFailedError, match="File too large"):
-                commit(archive, options())
-            assert path.read_bytes() == before
-            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-            commit(archive, options())
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-        signal.signal(signal.SIGXFSZ, handler)
-    check_wim(path)
 
 
 def test_read_only_files_are_refused(tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import resource
+import signal
 import subprocess
 from contextlib import contextmanager
 from dataclasses import replace
@@ -24,6 +26,7 @@ from wimtui.engine.commit.options import Compression
 from wimtui.engine.commit.overlay import CommitPlan, commit_overlay
 from wimtui.engine.commit.sources import MemorySource
 from wimtui.engine.commit.space import Load, sampled_ratio
+from wimtui.engine.errors import WriteFailedError
 from wimtui.engine.tree import ROOT_INO
 
 if TYPE_CHECKING:
@@ -185,3 +188,24 @@ def test_the_estimate_is_near_and_the_least_is_below_what_comes_out(
     assert 0.8 * size < likely < 1.25 * size
     assert sampled_ratio(Load([], codec, chunk_size)) == (1.0, 1.0)
     assert sampled_ratio(Load(load.sources, CodecId.NONE, 0)) == (1.0, 1.0)
+
+
+@pytest.mark.serial
+def test_a_disk_that_fills_up(tmp_path: Path) -> None:
+    """A real file system without room, where a limit on the file's size stands for it."""
+    path = make_wim(tmp_path / "a.wim")
+    before = path.read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        with Archive.open(path) as archive:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 30_000, limits[1]))
+            with pytest.raises(WriteFailedError, match="File too large"):
+                commit(archive, options())
+            assert path.read_bytes() == before
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+            commit(archive, options())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    check_wim(path)
