@@ -13,7 +13,6 @@ from wimtui.cli.progress import meter
 from wimtui.control.errors import ControlError
 from wimtui.engine.errors import WimError
 from wimtui.engine.progress import CancelToken
-from wimtui.service.editing import ImageProperties, WriteSettings
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -21,11 +20,14 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from wimtui.engine.progress import ProgressSink
-    from wimtui.service.editing import Written
+    from wimtui.service.editing import ImageProperties, Written, WriteSettings
 
 
 def properties(arguments: Namespace) -> ImageProperties:
     """Return how the arguments describe an image."""
+    # A commit that a daemon does needs nothing of the engine, which takes 0.1 s to load.
+    from wimtui.service.editing import ImageProperties
+
     others = dict(arguments.properties)
     return ImageProperties(arguments.name, arguments.description, arguments.boot, others)
 
@@ -63,6 +65,8 @@ def stoppable(*, as_json: bool) -> Iterator[tuple[ProgressSink, CancelToken]]:
 @contextmanager
 def settings(arguments: Namespace) -> Iterator[WriteSettings]:
     """Yield how to write; shows progress meanwhile, and Ctrl-C stops the write cleanly."""
+    from wimtui.service.editing import WriteSettings
+
     with stoppable(as_json=arguments.json) as (show, cancel):
         yield WriteSettings(
             compress=arguments.compress,

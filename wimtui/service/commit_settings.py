@@ -7,13 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from wimtui.control.protocol import Commit, CommitMode
-from wimtui.engine.commit.edit import ImageProperties
-from wimtui.engine.commit.options import WriteOptions
-from wimtui.engine.commit.overlay import CommitPlan
-from wimtui.service.editing import parse_compression
 
 if TYPE_CHECKING:
     from wimtui.control.protocol import Scalar
+    from wimtui.engine.commit.overlay import CommitPlan
     from wimtui.engine.progress import CancelToken, ProgressSink
 
 
@@ -67,7 +64,6 @@ class CommitSettings:
         }
 
     def _options(self) -> dict[str, Scalar]:
-        compression = parse_compression(self.compress)
         options: dict[str, Scalar] = {
             "recompress": self.recompress,
             "solid": self.solid,
@@ -75,7 +71,11 @@ class CommitSettings:
             "force": self.force_write,
             "no_space_check": not self.check_space,
         }
-        if compression.codec is not None:
+        if self.compress is not None:
+            from wimtui.service.editing import parse_compression
+
+            compression = parse_compression(self.compress)
+            assert compression.codec is not None
             options |= {"codec": compression.codec.name, "level": compression.level}
         if self.save_as is not None:
             options["save_as"] = self.absolute_save_as
@@ -83,6 +83,12 @@ class CommitSettings:
 
     def plan(self, progress: ProgressSink | None, cancel: CancelToken | None) -> CommitPlan:
         """Return what the engine is asked. Raises UsageError."""
+        # What a daemon is asked needs nothing of the engine, which takes 0.1 s to load.
+        from wimtui.engine.commit.edit import ImageProperties
+        from wimtui.engine.commit.options import WriteOptions
+        from wimtui.engine.commit.overlay import CommitPlan
+        from wimtui.service.editing import parse_compression
+
         options = WriteOptions(
             rebuild=self.rebuild or self.recompress,
             recompress=self.recompress,

@@ -21,9 +21,6 @@ from wimtui.control.protocol import (
 )
 from wimtui.control.registry import MountStatus
 from wimtui.control.unmount import unmount
-from wimtui.engine.commit.estimate import estimate
-from wimtui.engine.commit.lock import WimLock
-from wimtui.engine.commit.overlay import commit_overlay
 from wimtui.engine.errors import UsageError
 from wimtui.engine.progress import CancelToken, Phase, Progress
 from wimtui.service import stagings
@@ -228,6 +225,10 @@ def _commit_detached(
     is_last: bool = False,
 ) -> Committed:
     """Write what is staged; written to the WIM, or ``is_last``, it is not staged any more."""
+    # A commit that a daemon does needs nothing of the engine, which takes 0.1 s to load.
+    from wimtui.engine.commit.lock import WimLock
+    from wimtui.engine.commit.overlay import commit_overlay
+
     wim = stagings.wim_of(staged)
     elsewhere = settings.save_as is not None
     # A WIM that is only read is read as it was opened, whoever writes to it or replaces it.
@@ -300,6 +301,8 @@ def commit_estimate(target: str, settings: CommitSettings) -> CommitEstimate:
     if not staged.staging:
         raise ReadOnlyMountError("the mount is read-only: there is nothing to commit", path=target)
     if not staged.is_alive:
+        from wimtui.engine.commit.estimate import estimate
+
         plan = settings.plan(None, None)
         elsewhere = settings.save_as is not None
         with stagings.opened(staged, wim_may_differ=elsewhere) as (archive, overlay):
