@@ -26,6 +26,7 @@ class Asker:
     def __init__(self) -> None:
         self._is_stopped = False
         self._busy: set[str] = set()
+        self._again: dict[str, Callable[[], None]] = {}
         self._pending = 0
         self._lock = threading.Lock()
 
@@ -46,6 +47,7 @@ class Asker:
         work: Callable[[], Message | None],
         *,
         key: str = "",
+        once_more: bool = False,
         subject: str = "",
         unwanted: Callable[[Message], None] | None = None,
     ) -> None:
@@ -58,11 +60,17 @@ class Asker:
             doing: For a failure's text.
             work: The call.
             key: Where not empty, nothing is done while a call of the same key runs.
+            once_more: Then do it afterwards, as what runs may have looked too early.
             subject: For a failure's message.
             unwanted: Called with an answer that nobody is there to take.
         """
         with self._lock:
             if key and key in self._busy:
+                if once_more:
+                    self._again[key] = lambda: self.ask(
+                        target, doing, work,
+                        key=key, once_more=True, subject=subject, unwanted=unwanted,
+                    )  # fmt: skip
                 return
             self._busy.add(key)
             self._pending += 1
@@ -73,6 +81,10 @@ class Asker:
                 self._busy.discard(key)
             if answer is not None and not self.post(target, answer) and unwanted is not None:
                 unwanted(answer)
+            with self._lock:
+                again = self._again.pop(key, None)
+            if again is not None:
+                again()
             with self._lock:
                 self._pending -= 1
 

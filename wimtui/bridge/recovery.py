@@ -42,7 +42,9 @@ class RecoveryCalls:
             with self._lock:
                 return upkeep_messages.RecoverablesRead(self._services.recoverables())
 
-        self._asker.ask(target, "look for what needs recovery", work, key="recoverables")
+        self._asker.ask(
+            target, "look for what needs recovery", work, key="recoverables", once_more=True
+        )
 
     def remount(self, mount: MountSummary) -> Job:
         """Begin to mount again what lost its daemon; MountReplaced goes to the app."""
