@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import pytest
 from textual.message import Message
-from textual.message_pump import MessagePump
 
 from wimtui.bridge.asker import Asker
+
+if TYPE_CHECKING:
+    from textual.message_pump import MessagePump
 
 
 class Target:
