@@ -157,6 +157,38 @@ def test_ctrl_c_stops_a_commit(mounted: Mounted, how: str) -> None:
     assert wimtui_json("verify", mounted.wim)["damaged"] == []
 
 
+def test_a_file_opened_meanwhile_keeps_a_mount_whose_changes_are_saved(mounted: Mounted) -> None:
+    (mounted.path / "big").write_bytes(random.Random(3).randbytes(8 << 20) * 8)
+    (mounted.path / "held").write_bytes(b"one")
+    size = mounted.wim.stat().st_size
+    words = [*WIMTUI, "unmount", str(mounted.path), "--commit", "--compress=LZX:100"]
+    process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+
+    def is_writing() -> bool:
+        assert process.poll() is None, "it was over before a file could be opened"
+        return mounted.wim.stat().st_size > size
+
+    wait_for(is_writing, "the first bytes behind the archive's end")
+    with (mounted.path / "held").open("r+b", buffering=0) as held:
+        _, said = process.communicate(timeout=TIMEOUT_S)
+        assert process.returncode == 79, said
+        assert "what was staged has been saved" in said
+        assert held.read() == b"one"
+        with mounted_ro(mounted.wim) as path:
+            assert (path / "held").read_bytes() == b"one"
+        held.write(b" two")
+    assert mounted.summary()["status"] == "ok"
+    assert [one["path"] for one in mounted.status()["changes"]] == ["/held"]
+    mounted.kill()
+    mounted.remount()
+    assert (mounted.path / "held").read_bytes() == b"one two"
+    wimtui("unmount", mounted.path, "--commit")
+    assert mounted.stagings() == []
+    with mounted_ro(mounted.wim) as path:
+        assert (path / "held").read_bytes() == b"one two"
+        assert (path / "big").stat().st_size == 64 << 20
+
+
 class Watch:
     """A ``wimtui watch --json`` under way, its lines in a file."""
 

@@ -43,7 +43,9 @@ class Committer:
         self._cancel: CancelToken | None = None
         self._done = trio.Event()
         self._saved: Snapshot | None = None
-        """What an unmount has saved in another file, until the mount has ended."""
+        """What an unmount has saved, until the mount has ended."""
+        self._unseen: WriteResult | None = None
+        """The commit of ``_saved`` to the WIM, over which the overlay has not been put."""
 
     @property
     def is_running(self) -> bool:
@@ -70,7 +72,8 @@ class Committer:
         Args:
             request: How.
             cancel: Stops it.
-            is_last: The mount ends next; see ``complete``.
+            is_last: The mount ends next, with ``complete``, or goes on all the same, with
+                ``go_on``; until then all stays staged.
 
         Raises:
             CancelledError: It was stopped; nothing has changed.
@@ -89,8 +92,12 @@ class Committer:
                 report(Progress(Phase.SCAN, items_done=scanned, items_total=scanned))
                 cancel.check()
                 result = await self._write(plan, snapshot)
-                if is_last and plan.options.save_as is not None:
+                is_in_wim = result.is_written and plan.options.save_as is None
+                if is_last and (is_in_wim or plan.options.save_as is not None):
                     self._saved = snapshot
+                    self._unseen = result if is_in_wim else None
+                elif is_in_wim:
+                    await self._rebase(snapshot, result)
             finally:
                 if self._saved is not snapshot:
                     await trio.to_thread.run_sync(snapshot.release)
@@ -116,8 +123,6 @@ class Committer:
         if result.lock is not None:
             staging.lock.close()
             staging.lock = result.lock
-        if result.is_written and plan.options.save_as is None:
-            await self._rebase(snapshot, result)
         return result
 
     def _is_overwritten(self) -> bool:
@@ -131,6 +136,8 @@ class Committer:
     async def complete(self, request: Unmount, first: WriteResult | None) -> WriteResult | None:
         """Commit what was written between the commit of an unmount and the end of the mount.
 
+        The staging folder is to be dropped then, whatever it still has.
+
         Returns:
             What came of both.
 
@@ -139,15 +146,15 @@ class Committer:
         """
         staging = self._staging
         cancel = CancelToken()
+        if self._saved is not None and not self._differs(self._saved):
+            return first
+        await self.go_on()
         if "save_as" not in request.options:
             if not await trio.to_thread.run_sync(lambda: staging.is_dirty):
                 return first
             plain = replace(request, mode=CommitMode.APPEND, new_image=False, options={})
             result = await self.run(plain, cancel)
             return result if first is None else _sum(first, result)
-        if self._saved is not None and not self._differs(self._saved):
-            return first
-        await self.forget()
         saved = str(request.options["save_as"])
         beside = f"{saved}.{secrets.token_hex(5)}"
         options = {**request.options, "save_as": beside}
@@ -155,11 +162,25 @@ class Committer:
         await trio.to_thread.run_sync(Path(beside).replace, saved)
         return replace(result, path=saved)
 
-    async def forget(self) -> None:
-        """The mount goes on after all: let what was saved in another file change again."""
-        if self._saved is not None:
-            saved, self._saved = self._saved, None
+    async def go_on(self) -> bool:
+        """The mount goes on after all: have it show the WIM, and what was saved change again.
+
+        Returns:
+            Whether it shows another state of the WIM than before.
+
+        Raises:
+            WimError, OSError: The WIM cannot be read; the mount shows what it showed.
+        """
+        if self._saved is None:
+            return False
+        saved, self._saved = self._saved, None
+        unseen, self._unseen = self._unseen, None
+        try:
+            if unseen is not None:
+                await self._rebase(saved, unseen)
+        finally:
             await trio.to_thread.run_sync(saved.release)
+        return unseen is not None
 
     def _differs(self, saved: Snapshot) -> bool:
         """Whether anything was changed since a snapshot that has not been released."""

@@ -165,8 +165,8 @@ class MountLife:
         if request is not None and request.disposition is Disposition.COMMIT:
             try:
                 self._result = await committer.complete(request, self._result)
-                # What was saved elsewhere is staged still.
-                discards = "save_as" in request.options
+                # What was saved is staged still.
+                discards = True
             except (WimError, OSError) as error:
                 log.error("%s", error)
                 problem = error
@@ -279,10 +279,25 @@ class MountLife:
         is_last = isinstance(request, Unmount)
         result = await changes.committer.run(request, cancel, is_last=is_last)
         changes.recount()
-        if result.is_written and "save_as" not in request.options:
-            changes.staging.note_image()
-            self._registry.update(image_index=self._image.index, image_name=self._image.name)
+        if result.is_written and "save_as" not in request.options and not is_last:
+            self._note_image(changes)
         return result
+
+    def _note_image(self, changes: StagedChanges) -> None:
+        """Write down what the mount shows from now on."""
+        changes.staging.note_image()
+        self._registry.update(image_index=self._image.index, image_name=self._image.name)
+
+    async def _go_on(self, changes: StagedChanges) -> str:
+        """Go on after a commit that was to be the last; return what went wrong with that."""
+        try:
+            if await changes.committer.go_on():
+                changes.recount()
+                self._note_image(changes)
+        except (WimError, ControlError, OSError) as error:
+            log.error("%s", error)
+            return f"; the mount still shows the WIM as it was: {error}"
+        return ""
 
     # The end
 
@@ -316,11 +331,11 @@ class MountLife:
         except NotAMountError:
             self._session.terminate()
         except (ControlError, WimError, OSError) as error:
-            if changes is not None:
-                await changes.committer.forget()
             ended = _failure("unmount", error)
             if self._result is not None and self._result.is_written:
                 ended = replace(ended, text=f"{ended.text}; what was staged has been saved")
+            if changes is not None:
+                ended = replace(ended, text=ended.text + await self._go_on(changes))
             self._unmount_request = self._result = None
             self._set_state(DaemonState.OK)
             self._tell_all(ended)

@@ -41,7 +41,11 @@ def attribute_names(attributes: int) -> list[str]:
     return [*names, f"0x{unnamed:x}"] if unnamed else names
 
 
+# Plain numbers: each operation on an IntFlag costs more than all else that is done for a node.
+_DIRECTORY = int(FileAttribute.DIRECTORY)
+_DIRECTORY_BITS = int(FileAttribute.DIRECTORY | FileAttribute.REPARSE_POINT)
+
+
 def is_plain_directory(attributes: int) -> bool:
     """Return whether a dentry can have children: DIRECTORY without REPARSE_POINT."""
-    both = FileAttribute.DIRECTORY | FileAttribute.REPARSE_POINT
-    return attributes & both == FileAttribute.DIRECTORY
+    return attributes & _DIRECTORY_BITS == _DIRECTORY

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     from wimtui.engine.image.metadata import ImageMetadata
 
+_REPARSE_POINT = int(FileAttribute.REPARSE_POINT)
+"""A plain number: an operation on an IntFlag costs as much as all else that is done for a node."""
+
 
 @dataclass(slots=True)
 class DentryNode:
@@ -147,7 +150,7 @@ class ImageNodes:
             short_name=columns.short_name(dentry),
             source=dentry,
         )
-        if attributes & FileAttribute.REPARSE_POINT:
+        if attributes & _REPARSE_POINT:
             fields = columns.reparse_fields(first)
             node.reparse_tag, node.reparse_reserved, node.rp_flags = fields
         if columns.has_side(first):
