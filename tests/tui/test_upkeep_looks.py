@@ -123,6 +123,7 @@ async def recover_half_written(pilot: Pilot[None]) -> None:
 
 async def save_as(pilot: Pilot[None]) -> None:
     await recover(pilot)
+    await settle(pilot)
     app = pilot.app
     assert isinstance(app, WimtuiApp)
     app.push_screen(SaveAsDialog(app.bridge, "/srv/images/install-recovered.wim"))
@@ -148,18 +149,24 @@ async def wim(pilot: Pilot[None]) -> None:
     pilot.app.post_message(messages.ShowArchive(WIM))
     await settle(pilot)
     await until_shown(pilot, "Windows 11 Pro for")
+    await settle(pilot)
 
 
 async def edit_image(pilot: Pilot[None]) -> None:
     await wim(pilot)
-    await pilot.press("j", "e")
+    await pilot.press("j")
+    # The hints below a dialog stay as they were when it opened.
+    await settle(pilot)
+    await pilot.press("e")
     await settle(pilot)
     await until_shown(pilot, "Others")
 
 
 async def delete_image(pilot: Pilot[None]) -> None:
     await wim(pilot)
-    await pilot.press("j", "j", "j", "x")
+    await pilot.press("j", "j", "j")
+    await settle(pilot)
+    await pilot.press("x")
     await settle(pilot)
     await until_shown(pilot, "that no other image uses")
 
