@@ -5,12 +5,10 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-import signal
 import subprocess
 import sys
 import textwrap
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -119,22 +117,35 @@ def test_an_interrupted_start_ends_the_daemon(command: DaemonCommand) -> None:
     assert not any(record.alive for record in list_mounts())
 
 
-def test_an_interrupt_before_the_daemon_is_known_ends_it(
-    command: DaemonCommand, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    started = []
+def test_an_interrupt_before_the_daemon_is_known_ends_it(command: DaemonCommand) -> None:
+    # A process of its own: signals go to a main thread, where not every runner has its tests.
+    code = f"""
+        import signal, subprocess
+        from wimtui.control.spawn import DaemonCommand, spawn_daemon
 
-    class Interrupted(subprocess.Popen[bytes]):
-        def __init__(self, *arguments: Any, **options: Any) -> None:
-            super().__init__(*arguments, **options)
-            started.append(self.pid)
-            signal.raise_signal(signal.SIGINT)
+        class Interrupted(subprocess.Popen):
+            def __init__(self, *arguments, **options):
+                super().__init__(*arguments, **options)
+                print(self.pid)
+                signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(subprocess, "Popen", Interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        spawn_daemon({"start": "silent"}, command=command)
-    (pid,) = started
-    assert start_ticks(pid) is None
+        subprocess.Popen = Interrupted
+        command = DaemonCommand("fake_daemon", environment={dict(command.environment)!r})
+        try:
+            spawn_daemon({{"start": "silent"}}, command=command)
+        except KeyboardInterrupt:
+            print("interrupted")
+        """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=True,
+    )
+    pid, said = done.stdout.split()
+    assert said == "interrupted"
+    assert start_ticks(int(pid)) is None
 
 
 def test_options_of_any_size(start_daemon: StartDaemon) -> None:
