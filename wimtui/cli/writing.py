@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from wimtui.engine.progress import ProgressSink
-    from wimtui.service.editing import ImageProperties, Written, WriteSettings
+    from wimtui.service.editing import ImageProperties, WriteSettings, Written
 
 
 def properties(arguments: Namespace) -> ImageProperties:
