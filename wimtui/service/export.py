@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
-import shutil
 import stat
 import time
 from dataclasses import asdict, dataclass
@@ -13,19 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from wimtui.control.errors import RemoteError
-from wimtui.engine.errors import (
-    CancelledError,
-    NodeExistsError,
-    UsageError,
-    WimError,
-    WriteFailedError,
-)
-from wimtui.engine.progress import Phase, Progress
+from wimtui.engine.errors import CancelledError, UsageError, WimError
 from wimtui.service.change_sources import StreamPiece, open_source
 from wimtui.service.changes import StagedChange, image_path
 from wimtui.service.export_writers import open_writer
+from wimtui.service.output_place import whole
 from wimtui.service.shell import temporary_copy
 from wimtui.service.stagings import find_staged
+from wimtui.service.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,7 +42,6 @@ MAX_COPY_NBYTES: Final = 256 << 20
 """Of a file to be looked at."""
 
 _READ_NBYTES: Final = 4 << 20
-_MAX_SKIPPED: Final = 100
 _ESCAPES: Final = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n"})
 
 
@@ -104,17 +96,12 @@ def export_changes(
         NotAMountError: Nothing is mounted or staged there.
     """
     staged = find_staged(target)
-    place = Path(output)
-    if os.path.lexists(place):
-        raise NodeExistsError(
-            "the name is taken", path=place, hint="choose another, or remove it first"
-        )
     with open_source(staged) as source:
         _, listed = source.changes()
         found = map(StagedChange.from_json, listed or ())
         wanted = image_path(staged, below)
         changes = [change for change in found if is_below(change.path, wanted)]
-        return _Export(source, progress, cancel).run(changes, place)
+        return _Export(source, progress, cancel).run(changes, Path(output))
 
 
 def copy_of_staged(target: str, path: str, *, before: bool = False) -> str:
@@ -177,38 +164,22 @@ class _Export:
         self, source: ChangeSource, progress: ProgressSink | None, cancel: CancelToken | None
     ) -> None:
         self._source = source
-        self._progress = progress
-        self._cancel = cancel
-        self._bytes_done = self._bytes_total = 0
-        self._items_done = self._items_total = 0
-        self._file_count = self._directory_count = 0
-        self._skipped: list[str] = []
-        self._skipped_count = 0
+        self._tally = Tally(progress, cancel)
 
     def run(self, changes: list[StagedChange], place: Path) -> ExportResult:
         present = [change for change in changes if change.kind != "deleted"]
-        self._items_total = len(present)
-        self._bytes_total = sum(change.size_after or 0 for change in present)
-        temporary = place.with_name(f".{place.name[:200]}.{os.getpid()}.part")
-        try:
-            place.parent.mkdir(parents=True, exist_ok=True)
+        tally = self._tally
+        tally.items_total = len(present)
+        tally.bytes_total = sum(change.size_after or 0 for change in present)
+        with whole(place) as temporary:
             writer = open_writer(place.name, temporary)
             try:
                 self._write_all(writer, changes, present)
             finally:
                 writer.close()
-            if os.path.lexists(place):
-                raise NodeExistsError("the name was taken meanwhile", path=place)
-            temporary.rename(place)
-        except OSError as error:
-            _remove(temporary)
-            raise WriteFailedError(error.strerror or "cannot be written", path=place) from error
-        except BaseException:
-            _remove(temporary)
-            raise
         return ExportResult(
-            str(place), self._file_count, self._directory_count, len(changes) - len(present),
-            self._bytes_done, tuple(self._skipped), self._skipped_count,
+            str(place), tally.file_count, tally.directory_count, len(changes) - len(present),
+            tally.bytes_done, tuple(tally.skipped), tally.skipped_count,
         )  # fmt: skip
 
     def _write_all(
@@ -221,53 +192,53 @@ class _Export:
         listing = StreamPiece(b"", len(text), stat.S_IFREG | 0o644, time.time_ns(), ())
         writer.file(name, listing, iter([text]))
         for change in sorted(present, key=lambda one: (not one.is_directory, one.path)):
-            self._check()
+            self._tally.check()
             try:
                 self._write(writer, change)
             except CancelledError:
                 raise
             except (WimError, RemoteError) as error:
-                self._skip(change.path, error.message)
+                self._tally.skip(change.path, error.message)
             except OSError as error:
                 if error.errno not in _NAME_ERRNOS:
                     raise
-                self._skip(change.path, error.strerror or "its name")
-            self._items_done += 1
-            self._tell(change.path)
+                self._tally.skip(change.path, error.strerror or "its name")
+            self._tally.items_done += 1
+            self._tally.tell(change.path)
 
     def _write(self, writer: Writer, change: StagedChange) -> None:
         path = change.path.lstrip("/")
         if any(part in ("", ".", "..") for part in path.split("/")):
             if change.path != "/":
-                self._skip(change.path, "no name that Linux can hold")
+                self._tally.skip(change.path, "no name that Linux can hold")
             return
         piece = self._source.read(change.path, "", 0, _READ_NBYTES)
         if change.is_directory != stat.S_ISDIR(piece.mode):
-            self._skip(change.path, "it was replaced meanwhile")
+            self._tally.skip(change.path, "it was replaced meanwhile")
         elif change.is_directory:
             writer.directory(path, piece)
-            self._directory_count += 1
+            self._tally.directory_count += 1
         elif stat.S_ISLNK(piece.mode):
             writer.link(path, os.fsdecode(piece.data), piece)
-            self._bytes_done += piece.size
-            self._file_count += 1
+            self._tally.bytes_done += piece.size
+            self._tally.file_count += 1
         elif stat.S_ISREG(piece.mode):
             writer.file(path, piece, self._pieces(change.path, "", piece))
-            self._file_count += 1
+            self._tally.file_count += 1
         else:
-            self._skip(change.path, "a device, fifo or socket")
+            self._tally.skip(change.path, "a device, fifo or socket")
         for stream in piece.named_streams:
             self._write_stream(writer, change, stream)
 
     def _write_stream(self, writer: Writer, change: StagedChange, stream: str) -> None:
         path = f"{change.path}:{stream}"
         if "/" in stream:
-            self._skip(path, "no name that Linux can hold")
+            self._tally.skip(path, "no name that Linux can hold")
             return
         piece = self._source.read(change.path, stream, 0, _READ_NBYTES)
-        self._bytes_total += piece.size
+        self._tally.bytes_total += piece.size
         writer.file(path.lstrip("/"), piece, self._pieces(change.path, stream, piece))
-        self._file_count += 1
+        self._tally.file_count += 1
 
     def _pieces(self, path: str, stream: str, first: StreamPiece) -> Iterator[bytes]:
         """Yield exactly as many bytes as the first piece says, whatever becomes of the file."""
@@ -281,44 +252,18 @@ class _Export:
                 data = bytes(min(first.size - offset, _READ_NBYTES))
             data = data[: first.size - offset]
             offset += len(data)
-            self._bytes_done += len(data)
+            self._tally.bytes_done += len(data)
             yield data
-            self._check()
-            self._tell(path)
+            self._tally.check()
+            self._tally.tell(path)
 
     def _more(self, path: str, stream: str, offset: int) -> bytes:
         zeros = f"zeros from offset {offset:,} on"
         try:
             data = self._source.read(path, stream, offset, _READ_NBYTES).data
         except (WimError, RemoteError) as error:
-            self._skip(path, f"{error.message}; {zeros}")
+            self._tally.skip(path, f"{error.message}; {zeros}")
             return b""
         if not data:
-            self._skip(path, f"it became shorter; {zeros}")
+            self._tally.skip(path, f"it became shorter; {zeros}")
         return data
-
-    def _skip(self, path: str, reason: str) -> None:
-        self._skipped_count += 1
-        if len(self._skipped) < _MAX_SKIPPED:
-            self._skipped.append(f"{path}: {reason}")
-
-    def _check(self) -> None:
-        if self._cancel is not None:
-            self._cancel.check()
-
-    def _tell(self, path: str) -> None:
-        if self._progress is not None:
-            self._progress(
-                Progress(
-                    Phase.EXTRACT, self._bytes_done, self._bytes_total,
-                    self._items_done, self._items_total, path,
-                )
-            )  # fmt: skip
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        with contextlib.suppress(OSError):
-            path.unlink()

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wimtui.engine.errors import NodeExistsError, WimError, WriteFailedError
-from wimtui.engine.progress import Phase, Progress
+from wimtui.engine.errors import WimError
 from wimtui.engine.timestamps import ticks_to_ns
 from wimtui.engine.tree import Ino
+from wimtui.service.output_place import whole
+from wimtui.service.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from wimtui.service.browse import ImageSession
 
 _READ_NBYTES = 1 << 20
-_MAX_SKIPPED = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,60 +66,40 @@ class _Extraction:
     ) -> None:
         self._session = session
         self._columns = session.metadata.columns
-        self._progress = progress
-        self._cancel = cancel
-        self._bytes_done = self._bytes_total = 0
-        self._items_done = self._items_total = 0
-        self._file_count = self._directory_count = 0
-        self._skipped: list[str] = []
-        self._skipped_count = 0
+        self._tally = Tally(progress, cancel)
         self._written: dict[int, Path] = {}
 
     def run(self, dentry: int, folder: Path) -> ExtractResult:
         name = os.fsdecode(self._columns.name(dentry)) or f"image-{self._session.index}"
         target = folder / name
-        if os.path.lexists(target):
-            raise NodeExistsError(
-                "the name is taken", path=target, hint="choose another folder, or remove it"
-            )
-        temporary = folder / f".{name[:200]}.{os.getpid()}.part"
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
+        with whole(target) as temporary:
             self._write_all(dentry, temporary)
-            temporary.rename(target)
-        except OSError as error:
-            _remove(temporary)
-            raise WriteFailedError(
-                error.strerror or "cannot be written", path=error.filename or target
-            ) from error
-        except BaseException:
-            _remove(temporary)
-            raise
+        tally = self._tally
         return ExtractResult(
-            str(target), self._file_count, self._directory_count, self._bytes_done,
-            tuple(self._skipped), self._skipped_count,
+            str(target), tally.file_count, tally.directory_count, tally.bytes_done,
+            tuple(tally.skipped), tally.skipped_count,
         )  # fmt: skip
 
     def _write_all(self, top: int, target: Path) -> None:
         directories: list[tuple[int, Path]] = []
         files: list[tuple[tuple[int, int, int], int, Path]] = []
         for dentry, path in self._below(top, target):
-            self._check()
+            self._tally.check()
             if self._columns.is_directory(dentry):
                 path.mkdir()
                 directories.append((dentry, path))
             else:
                 files.append((self._place(dentry), dentry, path))
-                self._bytes_total += self._session.entry(dentry).size
-        self._items_total = len(files)
+                self._tally.bytes_total += self._session.entry(dentry).size
+        self._tally.items_total = len(files)
         # In the order of the file: a solid resource is then decoded once.
         files.sort(key=lambda one: one[0])
         for _, dentry, path in files:
             self._write(dentry, path)
-            self._items_done += 1
+            self._tally.items_done += 1
         for dentry, path in reversed(directories):
             self._set_times(dentry, path)
-        self._directory_count = len(directories)
+        self._tally.directory_count = len(directories)
 
     def _below(self, top: int, target: Path) -> Iterator[tuple[int, Path]]:
         paths = {top: target}
@@ -166,12 +145,12 @@ class _Extraction:
                 self._written[ino] = path
                 self._set_times(dentry, path)
         except WimError as error:
-            if self._cancel is not None and self._cancel.cancelled:
+            if self._tally.is_cancelled:
                 raise
             path.unlink(missing_ok=True)
             self._skip(dentry, error.message)
             return
-        self._file_count += 1
+        self._tally.file_count += 1
 
     def _copy(self, ino: Ino, path: Path) -> None:
         file = self._session.view.open_file(ino)
@@ -180,11 +159,11 @@ class _Extraction:
             with os.fdopen(os.open(path, flags, 0o666), "wb", buffering=0) as out:
                 offset = 0
                 while piece := file.read(offset, _READ_NBYTES):
-                    self._check()
+                    self._tally.check()
                     out.write(piece)
                     offset += len(piece)
-                    self._bytes_done += len(piece)
-                    self._tell(path)
+                    self._tally.bytes_done += len(piece)
+                    self._tally.tell(str(path))
         finally:
             file.close()
 
@@ -195,28 +174,4 @@ class _Extraction:
             os.utime(path, ns=(ticks_to_ns(accessed), ticks_to_ns(written)), follow_symlinks=False)
 
     def _skip(self, dentry: int, reason: str) -> None:
-        self._skipped_count += 1
-        if len(self._skipped) < _MAX_SKIPPED:
-            path = os.fsdecode(self._session.metadata.path(dentry))
-            self._skipped.append(f"{path}: {reason}")
-
-    def _check(self) -> None:
-        if self._cancel is not None:
-            self._cancel.check()
-
-    def _tell(self, path: Path) -> None:
-        if self._progress is not None:
-            self._progress(
-                Progress(
-                    Phase.EXTRACT, self._bytes_done, self._bytes_total,
-                    self._items_done, self._items_total, str(path),
-                )
-            )  # fmt: skip
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        with contextlib.suppress(OSError):
-            path.unlink()
+        self._tally.skip(os.fsdecode(self._session.metadata.path(dentry)), reason)
