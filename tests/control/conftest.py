@@ -16,7 +16,7 @@ from wimtui.control.spawn import DaemonCommand, spawn_daemon
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-DEADLINE_S = 20.0
+DEADLINE_S = 90.0
 
 
 @pytest.fixture(autouse=True)

@@ -25,7 +25,7 @@ async def test_a_job_answers_with_its_value_or_its_exception() -> None:
 async def test_jobs_run_beside_the_loop_in_no_more_threads_than_agreed() -> None:
     threads = WorkerThreads(3)
     names: set[str] = set()
-    together = threading.Barrier(3, timeout=20)
+    together = threading.Barrier(3, timeout=60)
 
     def meet() -> None:
         names.add(threading.current_thread().name)

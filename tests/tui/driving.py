@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from wimtui.service.mounts import MountSummary
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-DEADLINE_S = 20.0
+DEADLINE_S = 90.0
 
 
 def make_app(*wims: Path | str, readonly: bool = False) -> WimtuiApp:

@@ -195,7 +195,7 @@ def test_a_commit_of_the_app_is_seen_by_wimtui_watch(mount: Writable) -> None:
         job = await begin(pilot, mount, unmounts=True)
         with shell(mount, "watch", "--json") as watcher:
             await until(pilot, lambda: job.state is not JobState.RUNNING, "it is over")
-            told, _ = watcher.communicate(timeout=30)
+            told, _ = watcher.communicate(timeout=90)
         assert job.state is JobState.DONE, job.summary
         assert '"phase": "write"' in told
         assert '"operation": "unmount", "outcome": "done"' in told
