@@ -255,6 +255,9 @@ def test_data_of_another_size_with_the_hash_of_a_blob(tmp_path: Path) -> None:
 
         size = 6
 
+        def shown_path(self) -> str:
+            return ""
+
         def open(self) -> Collision:
             return self
 

@@ -313,6 +313,9 @@ def test_errors_of_the_engine_leave_the_file_as_it_was(tmp_path: Path) -> None:
         size = 100_000
         opened = 0
 
+        def shown_path(self) -> str:
+            return ""
+
         def open(self) -> Vanishing:
             self.opened += 1
             return self

@@ -60,7 +60,9 @@ def write_all(
         output.append(bytes(208))
         counted: list[int] = []
         pool = None if codec is CodecId.NONE else ChunkPool(codec, chunk_size, 20, worker_count=2)
-        writer = ResourceWriter(output, pool, on_bytes=counted.append)
+        writer = ResourceWriter(
+            output, pool, on_bytes=lambda nbytes, source: counted.append(nbytes)
+        )
         for number, blob in enumerate(data):
 
             def done(place: ResourceHeader, number: int = number) -> None:
@@ -140,7 +142,7 @@ def test_any_mixture(
 def test_data_that_changes_between_hash_and_write(tmp_path: Path) -> None:
     fd = os.open(tmp_path / "x", os.O_RDWR | os.O_CREAT)
     output = Output(Disk(), fd, "x", 0)
-    writer = ResourceWriter(output, None, on_bytes=lambda nbytes: None)
+    writer = ResourceWriter(output, None, on_bytes=lambda nbytes, source: None)
     with pytest.raises(WriteFailedError, match="changed while"):
         writer.add(MemorySource(b"abc"), bytes(20), ResourceFlag.NONE, lambda place: None)
     os.close(fd)
@@ -151,6 +153,9 @@ class Zeros:
 
     def __init__(self, size: int) -> None:
         self.size = size
+
+    def shown_path(self) -> str:
+        return ""
 
     def open(self) -> Zeros:
         return self

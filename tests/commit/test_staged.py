@@ -23,7 +23,7 @@ from wimtui.engine.commit.options import Compression
 from wimtui.engine.commit.staged_tree import StagedTree
 from wimtui.engine.image.tagged_items import ItemTag, set_item
 from wimtui.engine.image.view import ViewOptions
-from wimtui.engine.progress import CancelToken
+from wimtui.engine.progress import CancelToken, Phase
 from wimtui.engine.staging.identity import WimIdentity
 from wimtui.engine.staging.options import OverlayOptions
 from wimtui.engine.staging.overlay import Overlay
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from wimtui.engine.codecs.base import CodecId
     from wimtui.engine.commit.options import UpcomingFile
+    from wimtui.engine.progress import Progress
 
 FILE = Creator(0o100644, 0, 0)
 FOLDER = Creator(0o040755, 0, 0)
@@ -149,6 +150,36 @@ def test_changes_are_saved_and_the_rest_is_kept(tmp_path: Path, way: str) -> Non
         wimlib("verify", path)
         wimlib("apply", path, str(result.image_index), tmp_path / "applied")
         assert (tmp_path / "applied" / "made" / "to directory").readlink() == Path("../System")
+
+
+@pytest.mark.parametrize("way", ["append", "solid"])
+def test_progress_names_the_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    monkeypatch.setattr("wimtui.engine.commit.reporter._INTERVAL_S", 0.0)
+    path = base(tmp_path / "a.wim")
+    told: list[Progress] = []
+    with Archive.open(path) as archive, overlay_on(archive, tmp_path) as overlay:
+        change(overlay)
+        overlay.rename(ROOT_INO, b"made", at(overlay, "/System"), b"other", RenameMode.REPLACE)
+        overlay.unlink(ROOT_INO, b"new")
+        tree = StagedTree(overlay.freeze())
+        edit.commit_image(archive, 1, tree, options(progress=told.append, solid=way == "solid"))
+    new = {
+        "/System/b.bin", "/System/other/new link", "/System/other/new link:stream",
+        "/System/other/to directory", "/System/other/to file",
+    }  # fmt: skip
+    paths = {
+        phase: {each.path for each in told if each.phase is phase and each.path} for phase in Phase
+    }
+    assert paths[Phase.HASH] == new
+    if way == "append":
+        assert paths[Phase.WRITE] == paths[Phase.VERIFY] == new
+    else:
+        # All of it is one chunk here.
+        assert len(paths[Phase.WRITE]) == 1
+        assert paths[Phase.VERIFY] >= new
+        assert {name.partition(":")[0] for name in paths[Phase.VERIFY]} <= set(contents(path, 1))
 
 
 def check_changes(

@@ -171,7 +171,7 @@ class Appender:
             header = self._new_header(tables, table)
             self._sync(fd)
             written = [i for i, image in enumerate(self._plan.images, 1) if not image.kept_index]
-            blobs = {blob.sha1 for blob in self._plan.new_blobs}
+            blobs = {blob.sha1: blob.source for blob in self._plan.new_blobs}
             verify_written(self._path, header, tables, blobs, written, self._reporter)
             self._reporter.begin(Phase.SYNC)
             if self._options.on_ready is not None:

@@ -7,11 +7,11 @@ from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from wimtui.engine.commit.blob_paths import BlobPaths, planned_images
 from wimtui.engine.commit.sources import StoredSource
 from wimtui.engine.commit.table import SolidBlob
 from wimtui.engine.container._blob_index import ROW_NBYTES
 from wimtui.engine.image.blobs import ZERO_SHA1
-from wimtui.engine.image.metadata import ImageMetadata
 
 if TYPE_CHECKING:
     from wimtui.engine.archive import Archive
@@ -97,6 +97,7 @@ def carry(archive: Archive, plan: Plan, form: OutputFormat) -> Carried:
     index = table.index
     new = {blob.sha1 for blob in plan.new_blobs}
     carried = Carried()
+    paths = BlobPaths(archive, plan)
     by_solid: dict[int, list[SolidBlob]] = defaultdict(list)
     may_copy = not form.recompress and not form.solid and not wim.header.is_pipable
     may_copy &= (form.codec, form.chunk_size) == (wim.codec, wim.chunk_size)
@@ -118,7 +119,7 @@ def carry(archive: Archive, plan: Plan, form: OutputFormat) -> Carried:
             size_and_flags, offset_in_wim = _PLACE.unpack_from(index.rows, number * ROW_NBYTES)
             carried.copy_plain(number, offset_in_wim, size_and_flags & _SIZE)
         else:
-            source = StoredSource(archive.blobs, sha1, table.size(number))
+            source = StoredSource(archive.blobs, sha1, table.size(number), paths.find)
             (carried.packed if form.solid else carried.rewritten).append((sha1, source))
     for position, blobs in by_solid.items():
         solid = table.solids[position]
@@ -127,7 +128,8 @@ def carry(archive: Archive, plan: Plan, form: OutputFormat) -> Carried:
             carried.copied_solids.append(CopiedSolid(solid, blobs))
         else:
             carried.packed += [
-                (blob.sha1, StoredSource(archive.blobs, blob.sha1, blob.size)) for blob in blobs
+                (blob.sha1, StoredSource(archive.blobs, blob.sha1, blob.size, paths.find))
+                for blob in blobs
             ]
     return carried
 
@@ -176,12 +178,7 @@ def in_packing_order(
 def names_of_blobs(archive: Archive | None, plan: Plan) -> dict[bytes, bytes]:
     """Return one file name for each blob, to put like with like."""
     names: dict[bytes, bytes] = {}
-    for image in plan.images:
-        if image.kept_index:
-            assert archive is not None
-            metadata = archive.image(image.kept_index)
-        else:
-            metadata = ImageMetadata.parse(image.metadata)
+    for metadata in planned_images(archive, plan):
         columns = metadata.columns
         for ino in range(1, columns.inode_count + 1):
             name = columns.name(columns.first_dentry(ino))

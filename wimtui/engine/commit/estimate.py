@@ -47,6 +47,8 @@ class Estimate:
     modified: int
     deleted: int
     renamed: int
+    least: int
+    """Bytes without which a commit is refused before it begins."""
 
 
 def estimate(archive: Archive, overlay: Overlay, options: WriteOptions) -> Estimate:
@@ -82,6 +84,7 @@ def estimate(archive: Archive, overlay: Overlay, options: WriteOptions) -> Estim
         kinds.count(ChangeKind.MODIFIED),
         kinds.count(ChangeKind.DELETED),
         kinds.count(ChangeKind.RENAMED),
+        found.least_nbytes,
     )
 
 

@@ -153,7 +153,7 @@ class Planner:
         total = sum(source.size for source in staged.values())
         self._reporter.begin(Phase.HASH, total, len(staged))
         for token, source, digest in _hash_all(staged, self._reporter):
-            self._reporter.advance(source.size, 1)
+            self._reporter.advance(source.size, 1, source)
             if source.size == 0:
                 self._hashes[token] = ZERO_SHA1
                 continue
@@ -327,7 +327,7 @@ def _hash_all(
             else:
                 data = b"".join(pieces(source, _SMALL_NBYTES, reporter.cancel))
                 kept_nbytes += len(data)
-                kept = MemorySource(data)
+                kept = MemorySource(data, source.shown_path)
                 yield token, kept, sha1_of(kept, reporter.cancel)
             if len(window) > 4 * workers:
                 done, task = window.popleft()

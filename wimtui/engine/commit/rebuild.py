@@ -67,7 +67,7 @@ class _Body:
 
     output: Output
     table: TableBuilder
-    written: set[bytes]
+    written: dict[bytes, BlobSource]
     """Blobs that were encoded, to be read back."""
     encoded_images: list[int]
 
@@ -185,7 +185,7 @@ class Rebuilder:
         output = Output(self._options.disk, temporary.fd, temporary.path, 0)
         provisional = self._header(None, None)
         output.append(provisional.pack())
-        body = _Body(output, TableBuilder(), set(), [])
+        body = _Body(output, TableBuilder(), {}, [])
         self._write_data(body)
         rows = body.table.pack()
         tables = TableWriter(output, self._reporter).write(
@@ -274,7 +274,7 @@ class Rebuilder:
         entries = []
         for sha1, source in blobs:
             entries.append(SolidBlob(offset, source.size, sha1, self._plan.references[sha1]))
-            body.written.add(sha1)
+            body.written[sha1] = source
             offset += source.size
         body.table.add_solid(start, stored_size, offset, entries)
         self._reporter.advance(items=len(blobs))
@@ -282,7 +282,7 @@ class Rebuilder:
     def _encode(self, body: _Body, writer: ResourceWriter, new: list[NewBlob] | tuple[()]) -> None:
         every = [*self._carried.rewritten, *((blob.sha1, blob.source) for blob in new)]
         for sha1, source in every:
-            body.written.add(sha1)
+            body.written[sha1] = source
             writer.add(source, sha1, ResourceFlag.NONE, self._adder(body.table, sha1))
         writer.flush()
 

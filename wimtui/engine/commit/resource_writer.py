@@ -49,7 +49,7 @@ class ResourceWriter:
         output: Output,
         pool: ChunkPool | None,
         *,
-        on_bytes: Callable[[int], None],
+        on_bytes: Callable[[int, BlobSource], None],
         cancel: CancelToken | None = None,
     ) -> None:
         """Write to ``output``.
@@ -57,7 +57,7 @@ class ResourceWriter:
         Args:
             output: The end of the file.
             pool: Compressors of the file's codec and chunk size; None stores everything raw.
-            on_bytes: Told how many uncompressed bytes were dealt with.
+            on_bytes: Told how many uncompressed bytes of what were dealt with.
             cancel: Asked now and then.
         """
         self._output = output
@@ -125,7 +125,7 @@ class ResourceWriter:
         self._output.append(stored)
         resource.stored_sizes.append(len(stored))
         self._waiting_nbytes -= uncompressed_size
-        self._on_bytes(uncompressed_size)
+        self._on_bytes(uncompressed_size, resource.source)
         if len(resource.stored_sizes) == resource.chunk_count:
             self._waiting.popleft()
             self._finish(resource)
@@ -151,7 +151,7 @@ class ResourceWriter:
             digest.update(piece)
             self._output.append(piece)
             if not counted:
-                self._on_bytes(len(piece))
+                self._on_bytes(len(piece), source)
         if digest.digest() != sha1:
             raise changed_while_read(source)
 

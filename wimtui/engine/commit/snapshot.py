@@ -19,6 +19,10 @@ class BlobSource(Protocol):
         """Bytes in all."""
         ...
 
+    def shown_path(self) -> str:
+        """Return which file it is of, for those who watch; empty where nobody knows."""
+        ...
+
     def open(self) -> OpenFile:
         """Open them for reading; may be called several times, from any thread."""
         ...

@@ -27,14 +27,14 @@ class SolidWriter:
         output: Output,
         pool: ChunkPool,
         *,
-        on_bytes: Callable[[int], None],
+        on_bytes: Callable[[int, BlobSource], None],
         cancel: CancelToken | None = None,
     ) -> None:
         self._output = output
         self._pool = pool
         self._on_bytes = on_bytes
         self._cancel = cancel
-        self._waiting: deque[tuple[Slot, int]] = deque()
+        self._waiting: deque[tuple[Slot, int, BlobSource]] = deque()
         self._waiting_nbytes = 0
         self._stored_sizes: list[int] = []
 
@@ -53,10 +53,10 @@ class SolidWriter:
         self._stored_sizes = []
         header = SolidHeader(size, self._pool.chunk_size, self._pool.codec)
         self._output.append(header.pack() + bytes(4 * chunk_count))
-        for chunk in self._chunks(blobs):
+        for chunk, last in self._chunks(blobs):
             while self._waiting and self._waiting_nbytes + len(chunk) > self._pool.window_nbytes:
                 self._write_oldest()
-            self._waiting.append((self._pool.submit(memoryview(chunk)), len(chunk)))
+            self._waiting.append((self._pool.submit(memoryview(chunk)), len(chunk), last))
             self._waiting_nbytes += len(chunk)
         while self._waiting:
             self._write_oldest()
@@ -64,8 +64,10 @@ class SolidWriter:
         self._output.patch(start + SOLID_HEADER_NBYTES, table)
         return start, self._output.position - start
 
-    def _chunks(self, blobs: Sequence[tuple[bytes, BlobSource]]) -> Iterator[bytearray]:
-        """Yield the blobs' bytes in chunks, each blob's hash compared."""
+    def _chunks(
+        self, blobs: Sequence[tuple[bytes, BlobSource]]
+    ) -> Iterator[tuple[bytearray, BlobSource]]:
+        """Yield the blobs' bytes in chunks, each with the last blob in it; hashes are compared."""
         chunk_size = self._pool.chunk_size
         chunk = bytearray()
         for sha1, source in blobs:
@@ -78,17 +80,17 @@ class SolidWriter:
                     chunk += view[:taken]
                     view = view[taken:]
                     if len(chunk) == chunk_size:
-                        yield chunk
+                        yield chunk, source
                         chunk = bytearray()
             if digest.digest() != sha1:
                 raise changed_while_read(source)
         if chunk:
-            yield chunk
+            yield chunk, blobs[-1][1]
 
     def _write_oldest(self) -> None:
-        slot, uncompressed_size = self._waiting.popleft()
+        slot, uncompressed_size, source = self._waiting.popleft()
         stored = self._pool.take(slot)
         self._output.append(stored)
         self._stored_sizes.append(len(stored))
         self._waiting_nbytes -= uncompressed_size
-        self._on_bytes(uncompressed_size)
+        self._on_bytes(uncompressed_size, source)

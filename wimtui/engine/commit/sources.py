@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from wimtui.engine.errors import ReadFailedError, WriteFailedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from wimtui.engine.commit.snapshot import BlobSource
     from wimtui.engine.image.blobs import Blobs
@@ -23,15 +23,21 @@ PIECE_NBYTES = 1 << 20
 class MemorySource:
     """Bytes in memory; its own open file."""
 
-    __slots__ = ("_data",)
+    __slots__ = ("_data", "_shown_path")
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, shown_path: Callable[[], str] = str) -> None:
+        """Take the bytes; ``shown_path`` is asked when somebody watches."""
         self._data = data
+        self._shown_path = shown_path
 
     @property
     def size(self) -> int:
         """Bytes in all."""
         return len(self._data)
+
+    def shown_path(self) -> str:
+        """Return which file it is of, or nothing."""
+        return self._shown_path()
 
     def open(self) -> OpenFile:
         """Return itself."""
@@ -76,16 +82,22 @@ class _DiskFile:
 class FileSource:
     """A regular file of the host, of a size known before."""
 
-    __slots__ = ("_size", "path")
+    __slots__ = ("_shown_path", "_size", "path")
 
-    def __init__(self, path: str, size: int) -> None:
+    def __init__(self, path: str, size: int, shown_path: Callable[[], str] | None = None) -> None:
+        """Read ``path``; ``shown_path`` is asked when somebody watches, if it is another."""
         self.path = path
         self._size = size
+        self._shown_path = shown_path
 
     @property
     def size(self) -> int:
         """Bytes in all."""
         return self._size
+
+    def shown_path(self) -> str:
+        """Return which file it is of."""
+        return self.path if self._shown_path is None else self._shown_path()
 
     def open(self) -> OpenFile:
         """Open the file; a symbolic link is not followed. Raises ReadFailedError."""
@@ -95,17 +107,25 @@ class FileSource:
 class StoredSource:
     """A blob that the archive or a file it refers to holds."""
 
-    __slots__ = ("_blobs", "_sha1", "_size")
+    __slots__ = ("_blobs", "_path_of", "_sha1", "_size")
 
-    def __init__(self, blobs: Blobs, sha1: bytes, size: int) -> None:
+    def __init__(
+        self, blobs: Blobs, sha1: bytes, size: int, path_of: Callable[[bytes], str]
+    ) -> None:
+        """Read a blob; ``path_of`` says when somebody watches which file has it."""
         self._blobs = blobs
         self._sha1 = sha1
         self._size = size
+        self._path_of = path_of
 
     @property
     def size(self) -> int:
         """Bytes in all."""
         return self._size
+
+    def shown_path(self) -> str:
+        """Return which file it is of, or nothing."""
+        return self._path_of(self._sha1)
 
     def open(self) -> OpenFile:
         """Open the blob."""

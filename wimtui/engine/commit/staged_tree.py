@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from functools import partial
 from typing import TYPE_CHECKING
 
 from wimtui.engine.commit.sources import FileSource, MemorySource
@@ -42,6 +44,8 @@ class StagedTree:
         self._next_group = 1 + max(self._groups.values(), default=0)
         self._sources: dict[bytes, BlobSource] = {}
         self._tokens: dict[str | bytes, bytes] = {}
+        self._places: dict[NodeId, tuple[NodeId, bytes]] | None = None
+        """Directory and name of nodes that have a staged name."""
         changed = list(snapshot.staged_nodes())
         if has_changes is None:
             has_changes = bool(changed) or any(snapshot.directories.values())
@@ -56,7 +60,7 @@ class StagedTree:
         self._security_ids = dict(zip((node.id for node in described), ids, strict=True))
         for node in changed:
             for stream in node.streams:
-                self._sha1(stream)
+                self._sha1(stream, node.id)
 
     def root(self) -> DentryNode:
         """Return the root's node."""
@@ -112,7 +116,7 @@ class StagedTree:
         elif attributes & FileAttribute.REPARSE_POINT:
             content = StreamKind.REPARSE
         for stream in staged.streams:
-            sha1 = self._sha1(stream)
+            sha1 = self._sha1(stream, number)
             if stream.kind is content:
                 node.content_sha1 = sha1
             elif stream.kind is StreamKind.DATA:
@@ -132,16 +136,17 @@ class StagedTree:
             self._next_group += 1
         return group
 
-    def _sha1(self, stream: SnapshotStream) -> bytes:
+    def _sha1(self, stream: SnapshotStream, number: NodeId) -> bytes:
         """Return the hash of a stream, or a token for data that has not been hashed."""
         if isinstance(stream, BlobStream):
             return stream.sha1
         key: str | bytes
         source: BlobSource
+        path = partial(self._path, number, stream.name)
         if isinstance(stream, FileStream):
-            key, source = stream.path, FileSource(stream.path, stream.size)
+            key, source = stream.path, FileSource(stream.path, stream.size, path)
         else:
-            key, source = stream.data, MemorySource(stream.data)
+            key, source = stream.data, MemorySource(stream.data, path)
         if source.size == 0:
             return ZERO_SHA1
         token = self._tokens.get(key)
@@ -150,3 +155,28 @@ class StagedTree:
             self._tokens[key] = token
             self._sources[token] = source
         return token
+
+    def _path(self, number: NodeId, stream_name: bytes) -> str:
+        """Return where a node lies, with the name of one of its streams."""
+        names: list[bytes] = []
+        while number != ROOT_INO:
+            number, name = self._place(number)
+            names.append(name)
+        path = b"/" + b"/".join(reversed(names))
+        return os.fsdecode(path + b":" + stream_name if stream_name else path)
+
+    def _place(self, number: NodeId) -> tuple[NodeId, bytes]:
+        """Return the directory and the name of a node, of one of its names."""
+        snapshot = self._snapshot
+        if self._places is None:
+            self._places = {
+                entry.node: (directory, name)
+                for directory, names in snapshot.directories.items()
+                for name, entry in names.items()
+                if entry is not None
+            }
+        if number in self._places:
+            return self._places[number]
+        places = [snapshot.base.place(dentry) for dentry in snapshot.base.dentries(number)]
+        left = (p for p in places if p[1] not in snapshot.directories.get(p[0], {}))
+        return next(left, places[0])

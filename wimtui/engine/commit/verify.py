@@ -23,11 +23,12 @@ from wimtui.engine.errors import BlobHashError, WriteFailedError
 from wimtui.engine.progress import Phase
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from concurrent.futures import Future
 
     from wimtui.engine.commit.finish import WrittenTables
     from wimtui.engine.commit.reporter import Reporter
+    from wimtui.engine.commit.snapshot import BlobSource
     from wimtui.engine.container.header import Header
     from wimtui.engine.container.resource_reader import Resource
     from wimtui.engine.progress import CancelToken
@@ -56,7 +57,7 @@ def verify_written(
     path: str,
     header: Header,
     tables: WrittenTables,
-    blobs: set[bytes],
+    blobs: Mapping[bytes, BlobSource],
     images: list[int],
     reporter: Reporter,
 ) -> None:
@@ -66,7 +67,7 @@ def verify_written(
         path: The file.
         header: The header that it has or will have.
         tables: What was written at its end.
-        blobs: SHA-1 of the blobs to decode and hash.
+        blobs: The blobs to decode and hash, by SHA-1.
         images: 1-based indexes of the images whose metadata to decode and hash.
         reporter: Told of the progress.
 
@@ -92,7 +93,7 @@ def verify_written(
                     structure="resource",
                     offset_in_file=piece.resource.offset_in_wim,
                 )
-            reporter.advance(piece.size, 1)
+            reporter.advance(piece.size, 1, blobs.get(piece.sha1))
         reporter.finish()
     finally:
         file.close()
@@ -121,7 +122,7 @@ def _opened(file: FileBytes, header: Header, tables: WrittenTables) -> WimFile:
     )
 
 
-def _blobs(wim: WimFile, blobs: set[bytes]) -> Iterator[_Piece]:
+def _blobs(wim: WimFile, blobs: Iterable[bytes]) -> Iterator[_Piece]:
     table = wim.blob_table
     opened: dict[int, Resource] = {}
     for sha1 in blobs:
