@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.binding import Binding
 from textual.screen import ModalScreen, Screen
-from textual.widgets import Footer
 
+from wimtui.widgets.key_hints import KeyHints
 from wimtui.widgets.title_bar import TitleBar
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class WimtuiScreen(_Attentive, Screen[None]):
         """Title bar and footer around the content."""
         yield TitleBar(self._place, note="read-only" if self.readonly else "")
         yield from self.compose_content()
-        yield Footer(compact=True)
+        yield KeyHints()
 
     def compose_content(self) -> ComposeResult:
         """Lay out what is between title bar and footer."""
