@@ -107,3 +107,41 @@ def test_nothing_is_left_of_a_copy_that_fails(
     with pytest.raises(OSError, match="Input/output"):
         temporary_copy("name", pieces())
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_pagers_get_utf_16_as_utf_8(
+    programs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoding: str
+) -> None:
+    text = "Grüße, two lines\r\nof a setup log\r\n"
+    data = text.encode(encoding)
+    if encoding == "utf-16-be":
+        data = b"\xfe\xff" + data
+    path = tmp_path / "setup.log"
+    path.write_bytes(data)
+    (programs / "keep").write_text(
+        f'#!/bin/sh\nprintf "%s\\n" "$1" > "{tmp_path}/called"\n'
+        f'/bin/cat "$1" > "{tmp_path}/read"\n'
+    )
+    (programs / "keep").chmod(0o755)
+    monkeypatch.setenv("PAGER", "keep")
+    assert open_in_pager(str(path)) == 0
+    assert (tmp_path / "read").read_bytes().decode() == text
+    (copy,) = called(tmp_path)
+    assert Path(copy).name == "setup.log"
+    assert not Path(copy).parent.exists()
+    # Editors take what there is: they know the encoding, and a copy could not be saved.
+    monkeypatch.setenv("EDITOR", "seen")
+    open_in_editor(str(path))
+    assert called(tmp_path) == ["seen", str(path)]
+
+
+def test_pagers_get_other_files_as_they_are(
+    programs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PAGER", "seen")
+    for data in (b"text\n", b"", bytes(range(256))):
+        path = tmp_path / "file"
+        path.write_bytes(data)
+        open_in_pager(str(path))
+        assert called(tmp_path) == ["seen", str(path)]

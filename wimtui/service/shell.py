@@ -10,12 +10,16 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from wimtui.service.previews import PREVIEW_NBYTES, as_text
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 _PAGERS: Final = ("pager", "less", "more")
 _EDITORS: Final = ("editor", "nano", "vi")
 _COPY_PREFIX: Final = "wimtui-"
+_MAX_DECODED_NBYTES: Final = 256 << 20
+_READ_SIGNS: Final = 1 << 20
 
 
 def run_shell(folder: str) -> int:
@@ -34,10 +38,18 @@ def run_shell(folder: str) -> int:
 def open_in_pager(path: str) -> int:
     """Show a file in $PAGER and return its exit code when it ends.
 
+    Pagers take UTF-16 for binary: of such text they get a copy in UTF-8.
+
     Raises:
         OSError: There is no such pager, or none at all.
     """
-    return _run([*_chosen(("PAGER",), _PAGERS), _absolute(path)])
+    pager = _chosen(("PAGER",), _PAGERS)
+    decoded = _copy_in_utf8(path)
+    try:
+        return _run([*pager, decoded or _absolute(path)])
+    finally:
+        if decoded:
+            remove_temporary_copy(decoded)
 
 
 def open_in_editor(path: str) -> int:
@@ -82,6 +94,31 @@ def remove_temporary_copy(path: str) -> None:
     folder = Path(path).parent
     if folder.name.startswith(_COPY_PREFIX) and folder.parent == Path(tempfile.gettempdir()):
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _copy_in_utf8(path: str) -> str:
+    """Return a temporary copy of a text in UTF-16, empty for all else."""
+    try:
+        size = Path(path).stat().st_size
+        if size > _MAX_DECODED_NBYTES:
+            return ""
+        with Path(path).open("rb") as file:
+            begin = file.read(PREVIEW_NBYTES)
+        found = as_text(begin, is_cut=len(begin) < size)
+        if found is None or not found[1].startswith("UTF-16"):
+            return ""
+        return temporary_copy(Path(path).name, _pieces_in_utf8(path, found[1]))
+    except OSError:
+        # The pager says why it cannot be read; without room for a copy it shows what there is.
+        return ""
+
+
+def _pieces_in_utf8(path: str, encoding: str) -> Iterator[bytes]:
+    with Path(path).open(encoding=encoding, errors="replace", newline="") as file:
+        mark = file.read(1)
+        yield mark.removeprefix("\ufeff").encode("utf-8", "replace")
+        while piece := file.read(_READ_SIGNS):
+            yield piece.encode("utf-8", "replace")
 
 
 def _chosen(variables: tuple[str, ...], usual: tuple[str, ...]) -> list[str]:
