@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -53,6 +54,19 @@ def test_shows_every_field_of_the_xml(wim: Path) -> None:
         assert [row.is_boot for row in table.rows] == [facts.boot_index == 1, facts.boot_index == 2]
 
     drive(make_app(wim), scenario, size=(160, 50))
+
+
+@pytest.mark.parametrize(
+    ("number", "name", "pattern"),
+    [(1, "install.swm", "install*.swm"), (2, "install2.swm", "install*.swm"),
+     (3, "odd name.swm", "odd name*.swm"), (12, "[x]12.swm", "[[]x]*.swm")],
+)  # fmt: skip
+def test_any_part_leads_to_the_others(wim: Path, number: int, name: str, pattern: str) -> None:
+    app = make_app()
+    folder = wim.parent / "some [folder]"
+    screen = ArchiveScreen(app.bridge, str(folder / name))
+    screen.facts = replace(inspect_archive(str(wim)), part_number=number, total_parts=12)
+    assert screen.references == (f"{wim.parent}/some [[]folder]/{pattern}",)
 
 
 def test_filter_and_sort(wim: Path) -> None:

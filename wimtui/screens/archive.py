@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from pathlib import PurePath
 from typing import TYPE_CHECKING, ClassVar
 
@@ -262,7 +263,11 @@ class ArchiveScreen(WimtuiScreen):
         if self.facts is None or self.facts.total_parts < 2:
             return ()
         path = PurePath(self.path)
-        return (str(path.with_name(f"{path.stem}*{path.suffix}")),)
+        stem = path.stem
+        if self.facts.part_number > 1:
+            stem = stem.removesuffix(str(self.facts.part_number))
+        folder = glob.escape(str(path.parent))
+        return (str(PurePath(folder, f"{glob.escape(stem)}*{path.suffix}")),)
 
     @on(ColumnTable.Selected, "#images")
     def image_chosen(self) -> None:
