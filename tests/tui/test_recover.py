@@ -7,7 +7,7 @@ import signal
 from typing import TYPE_CHECKING
 
 import pytest
-from textual.widgets import Input
+from textual.widgets import Button, Input
 
 from tests.live import wait_for
 from tests.tui.driving import (
@@ -16,12 +16,14 @@ from tests.tui.driving import (
     is_mounted,
     make_app,
     screen_text,
+    type_text,
     until,
     until_shown,
 )
 from tests.tui.writable import Writable
 from wimtui.control.processes import start_ticks
 from wimtui.screens.commit import CommitDialog
+from wimtui.screens.commit_ways import MANY_FILES
 from wimtui.screens.confirm import ConfirmDialog
 from wimtui.screens.home import HomeScreen
 from wimtui.screens.recover import RecoverScreen
@@ -122,6 +124,27 @@ def test_a_discard_says_what_is_lost(changed: Writable) -> None:
         await pilot.press("y")
         await until(pilot, lambda: not changed.stagings(), "it is gone")
         await until(pilot, lambda: isinstance(pilot.app.screen, HomeScreen), "all is decided")
+
+    drive(make_app(), scenario, size=SIZE)
+
+
+def test_a_large_discard_wants_the_name_of_the_mount_point(changed: Writable) -> None:
+    for number in range(MANY_FILES):
+        changed.write(f"{number}.txt", b"x")
+    changed.keep()
+
+    async def scenario(pilot: Pilot[None]) -> None:
+        await opened(pilot, str(changed.path))
+        await pilot.press("x")
+        await until(pilot, lambda: isinstance(pilot.app.screen, ConfirmDialog), "it asks")
+        await until_shown(pilot, f"{MANY_FILES + 1} changes")
+        await pilot.press("y", "enter")
+        await pilot.pause()
+        assert pilot.app.screen.query_one("#yes", Button).disabled
+        await pilot.press("backspace")
+        await type_text(pilot, changed.path.name)
+        await pilot.press("enter")
+        await until(pilot, lambda: not changed.stagings(), "it is gone")
 
     drive(make_app(), scenario, size=SIZE)
 

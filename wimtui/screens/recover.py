@@ -12,6 +12,7 @@ from textual.containers import Horizontal
 
 from wimtui import messages, upkeep_messages
 from wimtui.screens.base import WimtuiScreen
+from wimtui.screens.commit_ways import MANY_FILES, name_to_type
 from wimtui.screens.confirm import ConfirmDialog
 from wimtui.screens.save_as import SaveAsDialog
 from wimtui.service.commits import CommitSettings
@@ -53,12 +54,12 @@ class RecoverScreen(WimtuiScreen):
         Binding("e", "save_as", "Save as", tooltip="Write WIM and changes to another file",
                 id="recover.save_as"),
         Binding("x", "discard", "Discard", tooltip="Drop what is staged", id="recover.discard"),
-        Binding("u", "clear", "Clear", tooltip="Free the mount point; what is staged stays",
+        Binding("u", "clear", "Clear", tooltip="Free the mount point; changes stay staged",
                 id="recover.clear"),
         Binding("t", "trim", "Cut", tooltip="Cut what a killed write left in the WIM",
                 id="recover.trim", show=False),
-        Binding("y", "copy_path", "Copy path", tooltip="Copy the path of what is staged, or of "
-                "the WIM", show=False, id="recover.copy"),
+        Binding("y", "copy_path", "Copy path", tooltip="Copy the path of the staging or the WIM",
+                show=False, id="recover.copy"),
         Binding("i", "show_wim", "WIM", tooltip="Show the WIM and its images", show=False,
                 id="recover.wim"),
         Binding("r", "refresh", "Refresh", tooltip="Look again", show=False,
@@ -203,7 +204,9 @@ class RecoverScreen(WimtuiScreen):
             if agreed:
                 self.bridge.mounts.unmount(self.app, summary, disposition=Disposition.DISCARD)
 
-        dialog = ConfirmDialog("Drop what is staged?", discard_question(row), verb="Discard")
+        dialog = ConfirmDialog(
+            "Drop what is staged?", discard_question(row), verb="Discard", typed=_name_to_type(row)
+        )
         self.app.push_screen(dialog, discard)
 
     def action_clear(self) -> None:
@@ -235,6 +238,14 @@ class RecoverScreen(WimtuiScreen):
     def job_ended(self) -> None:
         """Look again: something may be done."""
         self.bridge.recovery.read(self)
+
+
+def _name_to_type(row: Recoverable) -> str:
+    """Return the name that a discard of much asks for; empty where little or nothing is lost."""
+    if row.summary is None or row.fit is Fit.COMMITTED:
+        return ""
+    count = MANY_FILES + 1 if row.change_count is None else row.change_count
+    return name_to_type(row.summary)[0] if count > MANY_FILES else ""
 
 
 def discard_question(row: Recoverable) -> str:
