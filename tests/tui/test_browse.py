@@ -256,3 +256,23 @@ def test_a_file_of_a_mount_is_opened_there(
     (file,) = opened.files
     assert file[:2] == ("editor", f"{point}/Windows/System32/drivers/etc/hosts")
     assert os.path.lexists(file[1])
+
+
+@pytest.mark.fuse
+@pytest.mark.mqueue
+def test_a_readonly_app_edits_no_file_of_a_mount(
+    wim: Path, mounter: Mounter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = Opened(monkeypatch)
+    point = mounter.mount(wim, 2, read_write=True)
+    app = make_app(wim, readonly=True)
+
+    async def scenario(pilot: Pilot[None]) -> None:
+        await until(pilot, lambda: str(point) in [one.mount_point for one in app.mounts])
+        await browse(pilot)
+        await go_to(pilot, "hosts")
+        await pilot.press("E")
+        await until(pilot, lambda: len(opened.files) == 1, "it is opened")
+
+    drive(app, scenario)
+    assert not opened.files[0][1].startswith(f"{point}/")

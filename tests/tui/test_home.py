@@ -365,3 +365,17 @@ def test_a_busy_mount_is_switched_when_it_is_free(wim: Path, mounter: Mounter) -
         holder.kill()
         holder.wait()
     assert mounts.find_mount(str(point)).mode == "rw"
+
+
+def test_readonly_opens_no_shell_where_it_could_change_something(
+    writable: Writable, mounter: Mounter
+) -> None:
+    readable = mounter.mount(writable.wim, 2)
+
+    async def scenario(pilot: Pilot[None]) -> None:
+        await choose(pilot, writable.path)
+        assert pilot.app.screen.check_action("shell", ()) is None
+        await choose(pilot, readable)
+        assert pilot.app.screen.check_action("shell", ()) is True
+
+    drive(make_app(readonly=True), scenario)

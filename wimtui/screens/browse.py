@@ -49,7 +49,7 @@ class BrowseScreen(WimtuiScreen):
         Binding("e", "extract", "Extract", tooltip="Write the file or folder to disk",
                 id="browse.extract"),
         Binding("v", "view", "View", tooltip="Open the file in $PAGER", id="browse.view"),
-        Binding("E", "edit", "Editor", tooltip="Open the file in $EDITOR: in the mount, or a copy",
+        Binding("E", "edit", "Editor", tooltip="Edit in $EDITOR: in the mount, or a copy",
                 show=False, id="browse.edit"),
         Binding("m", "mount", "Mount", tooltip="Mount this image", id="browse.mount"),
         Binding("s", "sort", "Sort", tooltip="Sort by the next column", id="browse.sort"),
@@ -107,6 +107,10 @@ class BrowseScreen(WimtuiScreen):
         self.query_one(FoundTable).display = False
         self.query_one("#find").display = False
         self.query_one(EntryTree).set_sort("name")
+        # What reads it would take turns with what draws the screen, and make that twice as long.
+        self.call_after_refresh(self._open)
+
+    def _open(self) -> None:
         self.bridge.images.open(self, self.path, str(self.image_index), self.references)
 
     def on_unmount(self) -> None:
@@ -345,9 +349,9 @@ class BrowseScreen(WimtuiScreen):
         entry, session = self.entry, self.session
         if entry is None or session is None or entry.is_directory:
             return
-        self.bridge.images.open_outside(
-            session, entry, self._current_path(), self._mount_point(), editor=editor
-        )
+        # In a mount an editor could change something.
+        point = "" if editor and self.readonly else self._mount_point()
+        self.bridge.images.open_outside(session, entry, self._current_path(), point, editor=editor)
 
     def _mount_point(self) -> str:
         """Return where the image is mounted, empty for nowhere; the latest of several."""

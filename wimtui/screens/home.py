@@ -58,8 +58,8 @@ class HomeScreen(WimtuiScreen):
                 tooltip="Make the mount writable, or read-only", show=False, id="home.mode"),
         Binding("n", "switch_image", "Other image", tooltip="Mount another image there",
                 show=False, id="home.image"),
-        Binding("x", "forget", "Forget", tooltip="Take the WIM off the list, or drop what is "
-                "staged", show=False, id="home.forget"),
+        Binding("x", "forget", "Forget", tooltip="Forget the WIM, or drop what is staged",
+                show=False, id="home.forget"),
         Binding("r", "refresh", "Refresh", tooltip="Look again", show=False, id="home.refresh"),
         Binding("q", "app.leave", "Quit", tooltip="Quit; mounts live on", id="quit"),
         Binding("escape,backspace", "nothing", show=False, system=True),
@@ -198,6 +198,8 @@ class HomeScreen(WimtuiScreen):
             return True
         in_wims = self.query_one(WimTable).has_focus
         row = self._current_mount
+        if action == "shell" and self.readonly and row is not None and row.summary.mode != "ro":
+            return None
         if action in _OF_MOUNTS:
             return None if in_wims or row is None else _is_possible(action, row)
         if action in ("browse", "show_wim", "copy_path"):

@@ -54,7 +54,7 @@ class StagingScreen(WimtuiScreen):
                 id="staging.filter"),
         Binding("r", "restore", "Restore", tooltip="Undo the changes under the cursor",
                 id="staging.restore"),
-        Binding("e", "export", "Export", tooltip="Write the changes to an archive or a folder",
+        Binding("e", "export", "Export", tooltip="Write changes to an archive or a folder",
                 id="staging.export"),
         Binding("v", "view", "View", tooltip="Open the file in $PAGER", id="staging.view"),
         Binding("E", "edit", "Edit", tooltip="Open the file in $EDITOR", show=False,
@@ -69,7 +69,7 @@ class StagingScreen(WimtuiScreen):
                 show=False, id="staging.copy"),
     ]  # fmt: skip
     CHANGING: ClassVar[frozenset[str]] = frozenset(
-        {"restore", "export", "edit", "commit", "unmount"}
+        {"restore", "export", "edit", "commit", "unmount", "shell"}
     )
 
     def __init__(self, bridge: Bridge, mount: MountSummary, *, readonly: bool = False) -> None:
