@@ -65,6 +65,24 @@ def test_mounts_with_the_options_chosen(wim: Path, home: Path, mounter: Mounter)
 
 @pytest.mark.fuse
 @pytest.mark.mqueue
+def test_a_dialog_that_was_closed_leaves_no_mount_unsaid(wim: Path, mounter: Mounter) -> None:
+    point = mounter.home / "late"
+    point.mkdir()
+
+    async def scenario(pilot: Pilot[None]) -> None:
+        dialog = await open_dialog(pilot)
+        dialog.query_one("#place", Input).value = str(point)
+        await until_shown(pilot, "an empty folder")
+        await pilot.press("ctrl+s", "escape")
+        await until_shown(pilot, "Mounted")
+        assert is_mounted(point)
+
+    drive(make_app(wim), scenario)
+    mounter.run("unmount", point)
+
+
+@pytest.mark.fuse
+@pytest.mark.mqueue
 def test_the_daemons_refusal_stays_in_the_dialog(wim: Path, home: Path) -> None:
     point = home / "m"
     point.mkdir()

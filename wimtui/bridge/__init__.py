@@ -55,7 +55,7 @@ class Bridge:
         asker = Asker()
         self.services = services
         self.jobs = JobRunner(lambda message: asker.post(app, message), services.now)
-        self.mounts = MountCalls(asker, services)
+        self.mounts = MountCalls(app, asker, services)
         self.commits = CommitCalls(app, asker, services, self.jobs)
         self.places = PlaceCalls(asker, services)
         self.archives = ArchiveCalls(asker, services, self.jobs)

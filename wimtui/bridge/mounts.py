@@ -28,9 +28,15 @@ LIST_MOUNTS = "list the mounts"
 class MountCalls:
     """Lists, makes and ends mounts."""
 
-    def __init__(self, asker: Asker, services: Services) -> None:
+    def __init__(self, app: MessagePump, asker: Asker, services: Services) -> None:
+        self._app = app
         self._asker = asker
         self._services = services
+
+    def _tell_app(self, answer: Message) -> None:
+        """Say what became of a mount although the dialog that wanted it is closed."""
+        if isinstance(answer, messages.Mounted | messages.Unmounted | messages.OperationFailed):
+            self._asker.post(self._app, answer)
 
     def poll(self, target: MessagePump) -> None:
         """Ask for MountsListed, unless that is being asked already."""
@@ -73,7 +79,7 @@ class MountCalls:
                 self._services.create_mount_point(request.mount_point)
             return messages.Mounted(self._services.mount(request, tell))
 
-        self._asker.ask(target, "mount", work, subject=request.mount_id)
+        self._asker.ask(target, "mount", work, subject=request.mount_id, unwanted=self._tell_app)
 
     def unmount(
         self,
@@ -108,8 +114,9 @@ class MountCalls:
                 return messages.UnmountRefused(mount.mount_point, error.message, holders)
 
         self._asker.ask(
-            target, f"unmount {mount.mount_point}", work, key=f"unmount {name}", subject=name
-        )
+            target, f"unmount {mount.mount_point}", work, key=f"unmount {name}", subject=name,
+            unwanted=self._tell_app,
+        )  # fmt: skip
 
     def find_holders(self, target: MessagePump, mount_point: str) -> None:
         """Ask for HoldersFound."""
