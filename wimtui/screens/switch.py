@@ -69,7 +69,7 @@ class SwitchImageDialog(Dialog):
     def failed(self, message: messages.OperationFailed) -> None:
         """Say why there is nothing to choose."""
         message.stop()
-        self._say(f"{message.cause}. {message.hint}")
+        self._say(message.cause + (f" → {message.hint}" if message.hint else ""))
 
     @on(ColumnTable.Selected)
     @on(Button.Pressed, "#switch")

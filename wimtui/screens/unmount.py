@@ -104,7 +104,7 @@ class UnmountDialog(Dialog):
     def failed(self, message: messages.OperationFailed) -> None:
         """Say why; the mount may have ended by other hands."""
         message.stop()
-        self._say(f"{message.cause}. {message.hint}")
+        self._say(message.cause + (f" → {message.hint}" if message.hint else ""))
 
     def _say(self, text: str) -> None:
         self.query_one("#outcome", Static).update(plain(text))
