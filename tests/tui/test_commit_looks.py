@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 from textual.screen import Screen
-from textual.widgets import Input
+from textual.widgets import Button, Input
 
-from tests.tui.driving import until, until_shown
+from tests.tui.driving import drive, screen_text, until, until_shown
 from tests.tui.frozen import MOUNTS, NOW, WIM, FrozenServices
 from tests.tui.test_snapshots import SIZES, settle
 from wimtui import messages
 from wimtui.app import WimtuiApp
+from wimtui.control.errors import ControlError
 from wimtui.jobs import Job, JobPhase, JobProgress, JobState
 from wimtui.screens.commit import CommitDialog
 from wimtui.screens.commit_ways import Way
@@ -66,7 +67,7 @@ class Dirty(FrozenServices):
 
     def commit_estimate(self, target: str, settings: CommitSettings) -> CommitEstimate:
         if settings.rebuild:
-            return CommitEstimate(5 * GIB, 5 * GIB, 3 * GIB, True, 123, 1, 1, 1)
+            return CommitEstimate(5 * GIB, 5 * GIB, 3 * GIB, True, 123, 1, 1, 1, 4 * GIB)
         return CommitEstimate(36_200_000, 14_300_000, 70 * GIB, False, 123, 1, 1, 1)
 
     def holders_of(self, mount_point: str) -> tuple[Holder, ...]:
@@ -188,3 +189,43 @@ def test_progress(snap_compare: Compare, home: Path, size: tuple[int, int]) -> N
         await settle(pilot)
 
     assert snap_compare(app, terminal_size=size, run_before=play)
+
+
+def test_what_has_no_room_cannot_be_begun(home: Path) -> None:
+    async def scenario(pilot: Pilot[None]) -> None:
+        await ask(pilot, Way.REBUILD)
+        button = pilot.app.screen.query_one("#go", Button)
+        assert button.disabled
+        await pilot.press("ctrl+s")
+        await until_shown(pilot, "too little room there")
+        await pilot.press("up")
+        await until_shown(pilot, "70.0 G free")
+        await until(pilot, lambda: not button.disabled, "there is room for that")
+        assert "too little room" not in screen_text(pilot)
+
+    drive(WimtuiApp(services=Dirty(), user_settings=Settings()), scenario)
+
+
+class Late(Dirty):
+    """Its daemon does not answer the first time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_answering = False
+
+    def report_of(self, target: str) -> MountReport:
+        if not self.is_answering:
+            self.is_answering = True
+            raise ControlError("the queue is full", hint="try again")
+        return super().report_of(target)
+
+
+def test_what_could_not_be_looked_at_is_looked_at_again(home: Path) -> None:
+    async def scenario(pilot: Pilot[None]) -> None:
+        await clear(pilot)
+        pilot.app.post_message(messages.CommitMount(DIRTY))
+        await until_shown(pilot, "the queue is full → try again")
+        await until_shown(pilot, "125 changes")
+        assert "the queue is full" not in screen_text(pilot)
+
+    drive(WimtuiApp(services=Late(), user_settings=Settings()), scenario)

@@ -63,6 +63,7 @@ class CommitDialog(Dialog):
         self._report: MountReport | None = None
         self._holders: tuple[Holder, ...] = ()
         self._estimated: CommitSettings | None = None
+        self._no_room_for: CommitSettings | None = None
         self._is_estimating = False
         self._is_ending = False
 
@@ -93,11 +94,14 @@ class CommitDialog(Dialog):
         """Ask for what is staged, for the image names, and who uses it."""
         mount = self.mount_summary
         self.query_one("#command").border_title = "The same from a shell"
-        self._bridge.commits.look(self, mount)
+        self._look()
         self._bridge.archives.open(self, mount.wim_path)
         self.set_interval(_LOOK_S, self._look_at_holders)
         self._look_at_holders()
         self._show()
+
+    def _look(self) -> None:
+        self._bridge.commits.look(self, self.mount_summary)
 
     def _look_at_holders(self) -> None:
         if self._form.unmounts and self.mount_summary.alive:
@@ -109,6 +113,17 @@ class CommitDialog(Dialog):
     def _is_held(self) -> bool:
         return self._form.unmounts and bool(self._holders)
 
+    @property
+    def _lacks_room(self) -> bool:
+        """Whether what is chosen would be refused for want of room."""
+        if self._no_room_for is None or not self._form.way.writes:
+            return False
+        return self._no_room_for == self._asked()
+
+    def _asked(self) -> CommitSettings:
+        # Names take no space worth mentioning, and are typed letter by letter.
+        return replace(self._form.settings(), name="", description="", boot=False)
+
     def command(self) -> str:
         """Return the command line that does the same."""
         form = self._form
@@ -117,9 +132,8 @@ class CommitDialog(Dialog):
     @on(CommitForm.Changed)
     def changed(self) -> None:
         """Show what follows; what was waited for is not what is chosen any more."""
-        if self.is_waiting:
-            self.is_waiting = False
-            self._say("")
+        self.is_waiting = False
+        self._say("")
         self._show()
 
     def _show(self) -> None:
@@ -130,7 +144,7 @@ class CommitDialog(Dialog):
 
     def _show_buttons(self) -> None:
         held = self._is_held
-        cannot = bool(self._form.problem()) or self._is_ending
+        cannot = bool(self._form.problem()) or self._is_ending or self._lacks_room
         self.query_one("#holders").display = held
         for name in ("wait", "force"):
             self.query_one(f"#{name}").display = held
@@ -166,7 +180,7 @@ class CommitDialog(Dialog):
             self._show()
         if self.mount_summary.alive:
             pause = max(_LOOK_S, _LOOK_SHARE * message.seconds)
-            self.set_timer(pause, lambda: self._bridge.commits.look(self, self.mount_summary))
+            self.set_timer(pause, self._look)
 
     @on(messages.ArchiveOpened)
     def take_facts(self, message: messages.ArchiveOpened) -> None:
@@ -177,12 +191,16 @@ class CommitDialog(Dialog):
         self._show_buttons()
 
     def _ask_for_estimate(self) -> None:
-        # Names take no space worth mentioning, and are typed letter by letter.
-        asked = replace(self._form.settings(), name="", description="", boot=False)
+        asked = self._asked()
         if self._is_estimating or asked == self._estimated or not self._form.way.writes:
             return
         self._is_estimating = True
         self._bridge.commits.estimate(self, self.mount_summary, asked)
+
+    def _estimate_again(self) -> None:
+        """Look whether there is room by now."""
+        self._estimated = None
+        self._ask_for_estimate()
 
     @on(messages.EstimateRead)
     def take_estimate(self, message: messages.EstimateRead) -> None:
@@ -195,6 +213,11 @@ class CommitDialog(Dialog):
         text = message.problem if found is None else estimate_text(found)
         line.update(plain(text))
         line.set_class(found is not None and found.free < found.needed, "bad")
+        self._no_room_for = None
+        if found is not None and found.free < found.least:
+            self._no_room_for = message.settings
+            self.set_timer(_LOOK_S, self._estimate_again)
+        self._show_buttons()
         self._ask_for_estimate()
 
     @on(messages.HoldersFound)
@@ -230,11 +253,17 @@ class CommitDialog(Dialog):
     def failed(self, message: messages.OperationFailed) -> None:
         """Say why; what only adorns the dialog may fail without a word."""
         message.stop()
-        is_adornment = message.subject == self.mount_summary.wim_path
-        if is_adornment or (self._is_ending and message.doing == LOOK):
+        text = message.cause + (f" → {message.hint}" if message.hint else "")
+        if message.doing == LOOK:
+            if not self._is_ending:
+                if self._report is None:
+                    self.query_one("#staged", Static).update(plain(text))
+                self.set_timer(_LOOK_S, self._look)
+            return
+        if message.subject == self.mount_summary.wim_path:
             return
         self._is_ending = False
-        self._say(f"{message.cause}" + (f" → {message.hint}" if message.hint else ""), "bad")
+        self._say(text, "bad")
         self._show_buttons()
 
     # Actions
@@ -254,6 +283,8 @@ class CommitDialog(Dialog):
         problem = self._form.problem()
         if problem:
             self._say(problem, "bad")
+        elif self._lacks_room:
+            self._say("too little room there: make some, or save as a file on another disk", "bad")
         elif self._is_held:
             self.action_wait()
         else:
@@ -262,7 +293,7 @@ class CommitDialog(Dialog):
     @on(Button.Pressed, "#wait")
     def action_wait(self) -> None:
         """Do it as soon as nobody uses the mount."""
-        if self._is_held and not self._form.problem():
+        if self._is_held and not (self._form.problem() or self._lacks_room):
             self.is_waiting = True
             self._say("waiting until nobody uses it…")
             self._look_at_holders()
@@ -270,7 +301,7 @@ class CommitDialog(Dialog):
     @on(Button.Pressed, "#force")
     def action_force(self) -> None:
         """Do it now."""
-        if self._is_held and not self._form.problem():
+        if self._is_held and not (self._form.problem() or self._lacks_room):
             self._do(force=True)
 
     def _do(self, *, force: bool = False) -> None:

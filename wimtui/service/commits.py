@@ -281,6 +281,8 @@ class CommitEstimate:
     modified: int
     deleted: int
     renamed: int
+    least: int = 0
+    """Bytes without which it is refused before it begins; 0 where the daemon does not say."""
 
 
 def commit_estimate(target: str, settings: CommitSettings) -> CommitEstimate:
