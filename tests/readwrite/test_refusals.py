@@ -60,7 +60,9 @@ def test_one_read_write_mount_and_any_number_beside_it(mounted: Mounted) -> None
 
 def test_a_flagged_wim(wim: Path) -> None:
     _flag_readonly(wim)
-    assert "READONLY" in refused(wim, code=71)
+    said = refused(wim, code=71)
+    assert "READONLY" in said
+    assert "; mount it read-only" in said
 
 
 def _flag_readonly(wim: Path) -> None:

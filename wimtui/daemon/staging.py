@@ -201,7 +201,7 @@ def _check_writable(request: MountRequest, image: MountedImage) -> None:
             path=request.wim_path,
             hint="mount it read-only, or export the image to a WIM of its own first",
         )
-    check_writable(image.archive.wim)
+    check_writable(image.archive.wim, readonly_hint="mount it read-only")
     parent = Path(request.staging_parent or Path(request.wim_path).parent)
     if not request.staging_path and not os.access(parent, os.W_OK | os.X_OK):
         raise ReadOnlyWimError(

@@ -19,8 +19,15 @@ _FLAGS_OFFSET = 16
 _WAY_OUT = "write the result to another file with --save-as, or open the WIM anew"
 
 
-def check_writable(wim: WimFile, *, ignore_readonly: bool = False) -> None:
+def check_writable(
+    wim: WimFile,
+    *,
+    ignore_readonly: bool = False,
+    readonly_hint: str = "write nevertheless with --ignore-readonly",
+) -> None:
     """Refuse a file that cannot be modified (wim-container 13.1).
+
+    ``readonly_hint`` is what to do about a file flagged READONLY.
 
     Raises:
         ReadOnlyWimError: No permission, part of a split set, or flagged READONLY.
@@ -31,7 +38,7 @@ def check_writable(wim: WimFile, *, ignore_readonly: bool = False) -> None:
         reason = f"it is part {header.part_number} of a split set of {header.total_parts}"
         hint = "join the parts with wimlib-imagex join first"
     elif header.flags & HeaderFlag.READONLY and not ignore_readonly:
-        reason, hint = "its header says READONLY", "write nevertheless with --ignore-readonly"
+        reason, hint = "its header says READONLY", readonly_hint
     elif not os.access(wim.path, os.W_OK):
         reason, hint = "no permission to write it", "check its owner and mode"
     if reason is not None:
