@@ -34,7 +34,7 @@ class KeyTable(ColumnTable[KeyRow]):
     COLUMNS: ClassVar[Sequence[Column]] = (
         Column("keys", "KEYS", 10, flex=1, most=18),
         Column("name", "ACTION", 14, flex=1, most=20),
-        Column("description", "WHAT IT DOES", 20, flex=4),
+        Column("description", "WHAT IT DOES", 40, flex=4),
         Column("group", "WHERE", 11, rank=1),
         Column("id", "ID", 14, rank=2),
     )
