@@ -1,15 +1,18 @@
 #!/bin/sh
-# A headless tour: mounts a WIM, lists, reads and unmounts it, each command printed before it runs.
+# A headless tour: mounts a WIM, lists, reads and unmounts it, then changes a small copy of it and
+# commits that; each command is printed before it runs.
 set -eu
 py=${PY:-.venv/bin/python}
 wim=$1
-dir=$(mktemp -d "${TMPDIR:-/tmp}/wimtui-tour.XXXXXX")
+place=$(mktemp -d "${TMPDIR:-/tmp}/wimtui-tour.XXXXXX")
+dir=$place/mnt
+mkdir "$dir"
 
 wimtui() { "$py" -m wimtui "$@"; }
 show() { printf '\n$ %s\n' "$*"; "$@"; }
 leave() {
-    wimtui unmount "$dir" >/dev/null 2>&1 || true
-    rmdir "$dir" 2>/dev/null || true
+    wimtui unmount --discard "$dir" >/dev/null 2>&1 || true
+    rmdir "$dir" 2>/dev/null && rm -rf "$place"
 }
 trap leave EXIT INT TERM
 
@@ -23,5 +26,16 @@ file=$(find "$dir" -type f -size +0 \( -name '*.inf' -o -name '*.rtf' \) | sort 
 [ -n "$file" ] || file=$(find "$dir" -type f -size +0 | sort | head -n 1)
 [ -z "$file" ] || { show head -c 300 "$file"; echo; }
 show df -h "$dir"
+show wimtui unmount "$dir"
+
+# The rest is for a WIM of which a copy costs nothing.
+[ "$(stat -c %s "$wim")" -lt 100000000 ] || exit 0
+show cp "$wim" "$place/copy.wim"
+show wimtui mountrw "$place/copy.wim" 1 "$dir"
+show mkdir "$dir/Drivers"
+show cp "$wim" "$dir/Drivers/payload.bin"
+[ -z "$file" ] || show rm "$file"
+show wimtui status "$dir"
+show wimtui commit "$dir"
 show wimtui unmount "$dir"
 show wimtui mounts
