@@ -20,6 +20,7 @@ from tests.tui.driving import (
 )
 from tests.tui.writable import Writable
 from wimtui.app import farewell
+from wimtui.control.errors import QueueLimitError
 from wimtui.screens.archive import ArchiveScreen
 from wimtui.screens.browse import BrowseScreen
 from wimtui.screens.mount import MountDialog
@@ -379,3 +380,13 @@ def test_readonly_opens_no_shell_where_it_could_change_something(
         assert pilot.app.screen.check_action("shell", ()) is True
 
     drive(make_app(readonly=True), scenario)
+
+
+def test_a_daemon_that_could_not_be_asked_is_not_called_silent() -> None:
+    app = make_app()
+
+    def refuse(_: str) -> None:
+        raise QueueLimitError("the queues are full")
+
+    app.bridge.services.activity_of = refuse  # type: ignore[method-assign, assignment]
+    assert app.bridge.mounts._activity("x") is None

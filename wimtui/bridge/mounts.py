@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from wimtui import messages
 from wimtui.bridge.patience import patiently
-from wimtui.control.errors import ControlError, MountBusyError, RemoteError
+from wimtui.control.errors import ControlError, MountBusyError, QueueLimitError, RemoteError
 from wimtui.service.mounts import Disposition, MountStatus
 
 if TYPE_CHECKING:
@@ -57,9 +57,13 @@ class MountCalls:
                 key=f"activity {mount_id}",
             )
 
-    def _activity(self, mount_id: str) -> Message:
+    def _activity(self, mount_id: str) -> Message | None:
         try:
             activity = self._services.activity_of(mount_id)
+        except QueueLimitError as error:
+            # It was not even asked, so nothing is known of it.
+            log.debug("cannot ask %s: %s", mount_id, error)
+            return None
         except (ControlError, OSError) as error:
             log.debug("no activity of %s: %s", mount_id, error)
             return messages.ActivityRead(mount_id, None, self._services.now())
