@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import TYPE_CHECKING
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
+from textual.app import App
 
-from wimtui.widgets.cells import age_text, fit, plain, plain_text, size_text, spark_text
+from wimtui.widgets.cells import Cell, age_text, fit, plain, plain_text, size_text, spark_text
 from wimtui.widgets.column_table import Column, lay_out
+from wimtui.widgets.text_view import TextView
+
+if TYPE_CHECKING:
+    from textual.app import ComposeResult
 
 
 @given(st.text(max_size=40), st.integers(0, 30), st.sampled_from(["end", "start", "middle"]))
@@ -53,3 +61,21 @@ def test_columns_fill_the_width_they_get(width: int) -> None:
     total = sum(size for _, size in laid) + 2 * (len(laid) - 1)
     assert [column.key for column, _ in laid][:2] == ["a", "b"]
     assert total == max(width, 17)
+
+
+def test_sentences_take_the_lines_they_need() -> None:
+    class Showing(App[None]):
+        def compose(self) -> ComposeResult:
+            yield TextView()
+
+    async def scenario() -> None:
+        app = Showing()
+        async with app.run_test(size=(60, 10)) as pilot:
+            view = app.query_one(TextView)
+            view.show_sentences([Cell("the cause " * 9, "bad"), Cell(""), Cell("the next step")])
+            await pilot.pause()
+            lines = view.text.split("\n")
+            assert [len(line) <= 58 for line in lines] == [True] * 3
+            assert " ".join(lines) == "the cause " * 9 + "the next step"
+
+    asyncio.run(scenario())

@@ -140,8 +140,8 @@ class BrowseScreen(WimtuiScreen):
         """Say why the image cannot be shown; the app says it too."""
         if message.subject == self.path and self.session is None:
             self.query_one(EntryTree).show([], "This image cannot be shown. Escape goes back.")
-            lines = [Cell(plain(message.cause), "bad"), Cell(plain(message.hint))]
-            self.query_one(TextView).show(lines)
+            why = [Cell(plain(message.cause), "bad"), Cell(plain(message.hint))]
+            self.query_one(TextView).show_sentences(why)
 
     @on(EntryTree.Wanted)
     def folder_wanted(self, message: EntryTree.Wanted) -> None:
@@ -201,7 +201,7 @@ class BrowseScreen(WimtuiScreen):
         view = self.query_one(TextView)
         if message.preview is None:
             view.border_title, view.border_subtitle = "Preview", ""
-            view.show([Cell(plain(message.problem), "bad")])
+            view.show_sentences([Cell(plain(message.problem), "bad")])
         else:
             view.border_title, view.border_subtitle = _captions(message.preview)
             view.show(_lines(message.preview))

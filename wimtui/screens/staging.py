@@ -162,7 +162,8 @@ class StagingScreen(WimtuiScreen):
         table.border_title = "Changes"
         table.border_subtitle = ""
         view = self.query_one(ChangeView)
-        view.show_problem("" if message.is_over else message.hint)
+        why = message.cause + (f" → {message.hint}" if message.hint else "")
+        view.show_problem("" if message.is_over else why)
         view.border_subtitle = ""
         self.query_one("#change-facts", FactList).show([])
         self._shown = None

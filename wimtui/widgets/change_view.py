@@ -60,7 +60,7 @@ class ChangeView(TextView):
         """Show why there is nothing to show."""
         self._diff = None
         self._hunks = []
-        self.show([Cell(plain(text), "bad")] if text else [])
+        self.show_sentences([Cell(plain(text), "bad")])
 
     def on_resize(self) -> None:
         """Lay hex rows out for another width."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textwrap import wrap
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.cells import cell_len
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 _LONGEST = 4000
 """Cells of a line that can be scrolled to."""
+
+_LEAST_WRAPPED = 40
 
 
 class TextView(ScrollView, can_focus=True):
@@ -56,6 +59,12 @@ class TextView(ScrollView, can_focus=True):
         if not keep_place:
             self.scroll_to(0, 0, animate=False, immediate=True)
         self.refresh()
+
+    def show_sentences(self, sentences: Iterable[Cell]) -> None:
+        """Show sentences, which plain() made safe, on as many lines as they take."""
+        width = max(self.scrollable_content_region.width - 2, _LEAST_WRAPPED)
+        lines = [(line, one.tone) for one in sentences for line in wrap(one.text, width)]
+        self.show([Cell(line, tone) for line, tone in lines])
 
     @property
     def is_at_end(self) -> bool:
