@@ -11,6 +11,8 @@ from wimtui.widgets.mount_rows import MountRow
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+_SPARK_WIDTH = 12
+
 
 class MountTable(ColumnTable[MountRow]):
     """All mounts, one a row."""
@@ -28,7 +30,7 @@ class MountTable(ColumnTable[MountRow]):
         Column("open", "OPEN", 4, align="right", rank=3),
         Column("uptime", "UP", 7, align="right", rank=4),
         Column("rate", "R/S", 5, align="right", rank=5),
-        Column("spark", "READS", 12, flex=1, most=24, rank=10),
+        Column("spark", "READS", _SPARK_WIDTH, rank=10),
     )
 
     def row_key(self, row: MountRow) -> str:
@@ -57,7 +59,7 @@ class MountTable(ColumnTable[MountRow]):
             case "staged":
                 return NOTHING if not row.staged_nbytes else size_text(row.staged_nbytes)
             case "spark":
-                return Cell(spark_text(list(row.rates), 24).lstrip() or "", "info")
+                return Cell(spark_text(list(row.rates), _SPARK_WIDTH).lstrip(), "info")
         if activity is None:
             return Cell(NOTHING, "muted")
         match key:
