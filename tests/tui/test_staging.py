@@ -234,6 +234,7 @@ def test_what_is_left_is_shown_as_before(writable: Writable) -> None:
         await until(pilot, lambda: "+new" in view.text, "compared without a daemon")
         actions = pilot.app.screen
         assert isinstance(actions, StagingScreen)
+        await until(pilot, lambda: not actions.mount_summary.alive, "the list says so too")
         allowed = [name for name in ("shell", "edit", "view", "restore", "export", "commit")
                    if actions.check_action(name, ())]  # fmt: skip
         assert allowed == ["view", "restore", "export", "commit"]
