@@ -19,7 +19,7 @@ from wimtui.engine.archive import Archive
 from wimtui.engine.codecs.base import CodecId
 from wimtui.engine.commit.capture import CaptureOptions, capture
 from wimtui.engine.errors import CancelledError, NameEncodingError, OpenFailedError, UsageError
-from wimtui.engine.image.tagged_items import unix_data
+from wimtui.engine.image.tagged_items import extended_attributes, unix_data
 from wimtui.engine.progress import CancelToken
 from wimtui.service.editing import parse_compression
 
@@ -165,6 +165,39 @@ def test_capture_options(source: Path, tmp_path: Path) -> None:
     assert [name for name, _ in tree2.find("/a.txt").named_streams] == [b"stream"]
     assert tree2.find("/a.txt").named_streams == tree2.find("/folder/link").named_streams
     assert tree2.find("/inside").rp_flags == 1
+
+
+def test_extended_attributes_are_unix_data(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = (source / "a.txt", "user.too long", bytes(65_536))
+
+    def listed(path: str, *, follow_symlinks: bool) -> list[str]:
+        names = os_listxattr(path, follow_symlinks=follow_symlinks)
+        return [*names, "trusted.kept", long[1]] if path == str(long[0]) else names
+
+    def value(path: str, name: str, *, follow_symlinks: bool) -> bytes:
+        if name == long[1]:
+            return long[2]
+        if name == "trusted.kept":
+            return b"value"
+        return os_getxattr(path, name, follow_symlinks=follow_symlinks)
+
+    os_listxattr, os_getxattr = os.listxattr, os.getxattr
+    monkeypatch.setattr(os, "listxattr", listed)
+    monkeypatch.setattr(os, "getxattr", value)
+    tree = capture(str(source), CaptureOptions(unix_data=True))
+    (file,) = [child for child in tree.top.children if child.name == b"a.txt"]
+    kept = {entry.name: entry.value for entry in extended_attributes(file.tagged_items)}
+    assert kept.items() >= {b"user.stream": b"in a stream", b"trusted.kept": b"value"}.items()
+    assert tree.skipped == [f"{long[0]}: the attribute {long[1]} is longer than 65535 bytes"]
+    tree = capture(str(source), CaptureOptions(unix_data=True, xattrs_as_streams=True))
+    (file,) = [child for child in tree.top.children if child.name == b"a.txt"]
+    kept = {entry.name: entry.value for entry in extended_attributes(file.tagged_items)}
+    assert b"trusted.kept" in kept
+    assert b"user.stream" not in kept
+    assert [name for name, _ in file.named_streams] == [b"stream", b"too long"]
+    assert not capture(str(source)).top.tagged_items
 
 
 def test_captures_that_cannot_be(tmp_path: Path) -> None:

@@ -79,7 +79,9 @@ def _add_capture(add: Add) -> None:
     parser.add_argument("directory", metavar="DIR")
     parser.add_argument("wim", metavar="WIM")
     parser.add_argument(
-        "--unix-data", action="store_true", help="keep owners, modes, devices, fifos and sockets"
+        "--unix-data",
+        action="store_true",
+        help="keep owners, modes, extended attributes, devices, fifos and sockets",
     )
     parser.add_argument(
         "--xattrs",

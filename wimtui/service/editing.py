@@ -143,7 +143,7 @@ def capture_directory(
         named = properties if properties.name else _with_name(properties, directory, [])
         result = edit.create(path, tree, named, options, sets_rp_fix=fixed)
         return _written(result, tree.skipped)
-    with Archive.open(path) as archive:
+    with _mount_named(path), Archive.open(path) as archive:
         fixes = capturing.fix_links and bool(archive.wim.header.flags & HeaderFlag.RP_FIX)
         tree = capture(directory, replace(capturing, fix_links=fixes))
         if properties.name is None:

@@ -18,6 +18,8 @@ def run(arguments: Namespace) -> int:
     with writing.settings(arguments) as settings:
         written = optimize_wim(arguments.wim, settings)
     saved = written.old_size - written.new_size
-    size = humanize.naturalsize(abs(saved), binary=True)
-    change = f"{saved} bytes ({size}) reclaimed" if saved >= 0 else f"{-saved} bytes ({size}) more"
+    size = f"{abs(saved)} bytes"
+    if abs(saved) >= 1024:
+        size += f" ({humanize.naturalsize(abs(saved), binary=True)})"
+    change = f"{size} reclaimed" if saved >= 0 else f"{size} more"
     return writing.report(arguments, written, change)

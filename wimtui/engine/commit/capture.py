@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from dataclasses import dataclass, field
@@ -25,7 +26,13 @@ from wimtui.engine.image.reparse import (
     symlink_blob,
 )
 from wimtui.engine.image.security import SecurityData
-from wimtui.engine.image.tagged_items import ItemTag, UnixData, set_item
+from wimtui.engine.image.tagged_items import (
+    ExtendedAttribute,
+    ItemTag,
+    UnixData,
+    pack_extended_attributes,
+    set_item,
+)
 from wimtui.engine.progress import Phase, Progress
 from wimtui.engine.timestamps import ns_to_ticks
 
@@ -37,6 +44,7 @@ if TYPE_CHECKING:
 
 _UNIX_ONLY = (stat.S_IFIFO, stat.S_IFSOCK, stat.S_IFCHR, stat.S_IFBLK)
 _USER_PREFIX = "user."
+_MAX_EA_NBYTES = 0xFFFF
 _U32 = 0xFFFFFFFF
 
 
@@ -45,7 +53,7 @@ class CaptureOptions:
     """What to take of a directory."""
 
     unix_data: bool = False
-    """Keep owners, modes, devices, fifos and sockets."""
+    """Keep owners, modes, extended attributes, devices, fifos and sockets."""
     fix_links: bool = True
     """Make absolute links into the tree relative to the image's root."""
     xattrs_as_streams: bool = False
@@ -200,6 +208,10 @@ class _Scan:
         if self._options.unix_data:
             unix = UnixData(status.st_uid, status.st_gid, status.st_mode, status.st_rdev & _U32)
             node.tagged_items = set_item(b"", ItemTag.UNIX_DATA, unix.pack())
+            entries = self._extended_attributes(path)
+            if entries:
+                packed = pack_extended_attributes(entries)
+                node.tagged_items = set_item(node.tagged_items, ItemTag.EXTENDED_ATTRIBUTES, packed)
         if stat.S_ISDIR(status.st_mode):
             node.attributes = FileAttribute.DIRECTORY
         elif stat.S_ISLNK(status.st_mode):
@@ -240,16 +252,26 @@ class _Scan:
             return target[len(top) :]
         return None
 
+    def _extended_attributes(self, path: str) -> list[ExtendedAttribute]:
+        """Return what the image keeps as Linux has it, and not as streams."""
+        entries = []
+        for name, value in _xattrs(path):
+            if name.startswith(_USER_PREFIX) and self._options.xattrs_as_streams:
+                continue
+            if len(value) > _MAX_EA_NBYTES:
+                self._tree.skipped.append(
+                    f"{path}: the attribute {name} is longer than {_MAX_EA_NBYTES} bytes"
+                )
+                continue
+            entries.append(ExtendedAttribute(os.fsencode(name), value))
+        return entries
+
     def _streams(self, path: str) -> tuple[tuple[bytes, bytes], ...]:
         streams = []
-        try:
-            for name in os.listxattr(path):
-                if name.startswith(_USER_PREFIX) and len(name) > len(_USER_PREFIX):
-                    value = os.getxattr(path, name)
-                    sha1 = self._token(MemorySource(value)) if value else ZERO_SHA1
-                    streams.append((os.fsencode(name[len(_USER_PREFIX) :]), sha1))
-        except OSError:
-            return ()
+        for name, value in _xattrs(path):
+            if name.startswith(_USER_PREFIX) and len(name) > len(_USER_PREFIX):
+                sha1 = self._token(MemorySource(value)) if value else ZERO_SHA1
+                streams.append((os.fsencode(name[len(_USER_PREFIX) :]), sha1))
         return tuple(streams)
 
     def _token(self, source: BlobSource) -> bytes:
@@ -258,3 +280,20 @@ class _Scan:
         token = b"not hashed  " + self._tokens.to_bytes(8, "big")
         self._tree.sources[token] = source
         return token
+
+
+def _xattrs(path: str) -> list[tuple[str, bytes]]:
+    """Return the extended attributes of a file, or of a link itself; none where there can be none.
+
+    Raises:
+        ReadFailedError: There are some that cannot be read.
+    """
+    try:
+        names = os.listxattr(path, follow_symlinks=False)
+        return [(name, os.getxattr(path, name, follow_symlinks=False)) for name in sorted(names)]
+    except OSError as error:
+        if error.errno in (errno.ENOTSUP, errno.ENODATA):
+            return []
+        raise ReadFailedError(
+            f"cannot read its extended attributes: {error.strerror}", path=path
+        ) from error
