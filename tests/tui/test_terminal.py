@@ -37,6 +37,7 @@ class Terminal:
 
     def __init__(self, folder: Path) -> None:
         self._socket = str(folder / "tmux")
+        self._log = folder / "state" / "wimtui" / "logs" / "app.log"
 
     def tmux(self, *words: str) -> str:
         done = subprocess.run(
@@ -68,7 +69,8 @@ class Terminal:
         deadline = time.monotonic() + DEADLINE_S
         while not condition():
             if time.monotonic() > deadline:
-                raise AssertionError(f"not so: {what}\n{self.screen()}")
+                log = self._log.read_text() if self._log.exists() else ""
+                raise AssertionError(f"not so: {what}\n{self.screen()}\n{log[-2000:]}")
             time.sleep(0.05)
 
     def until_shown(self, text: str) -> None:

@@ -49,6 +49,7 @@ class ChangeTable(ColumnTable["ChangeNode"]):
     def __init__(self, *, id: str | None = None, hint: str = "", classes: str = "") -> None:
         super().__init__(id=id, hint=hint, classes=classes)
         self._tree: ChangeTree | None = None
+        self._is_first = True
         self._shut: set[str] = set()
         self._filter = ""
 
@@ -56,7 +57,7 @@ class ChangeTable(ColumnTable["ChangeNode"]):
 
     def set_tree(self, tree: ChangeTree, hint: str) -> None:
         """Show another tree; cursor, open folders and what is on screen stay."""
-        is_first = self._tree is None
+        is_first, self._is_first = self._is_first, False
         self._tree = tree
         if is_first and sum(1 for _ in tree.rows(self._is_shut)) > MANY:
             self._shut_all()
@@ -68,7 +69,7 @@ class ChangeTable(ColumnTable["ChangeNode"]):
         self._rebuild()
 
     def clear(self, hint: str) -> None:
-        """Show nothing but a hint."""
+        """Show nothing but a hint; what is open stays so where the tree comes back."""
         self._tree = None
         self.show([], hint)
 
