@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import time
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.tui.delays import Delays, Figure
 from tests.tui.driving import Mounter, drive, make_app, mount_at, until
 from wimtui import staging_messages
 from wimtui.screens.staging import StagingScreen
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from textual.pilot import Pilot
 
 CHANGES = 10_000
-_TICK_S = 0.005
 WRITTEN = 400
 
 _WRITE = """
@@ -30,25 +29,6 @@ for number in range(int(sys.argv[2])):
         file.write(b"x" * number)
     time.sleep(0.005)
 """
-
-
-class Delays:
-    """Wakes every few milliseconds and notes how late it was, and what the loop itself worked."""
-
-    def __init__(self) -> None:
-        self._late = self._worked = 0.0
-
-    async def watch(self) -> None:
-        while True:
-            began, worked = time.perf_counter(), time.thread_time()
-            await asyncio.sleep(_TICK_S)
-            self._late = max(self._late, time.perf_counter() - began - _TICK_S)
-            self._worked = max(self._worked, time.thread_time() - worked)
-
-    def take(self) -> str:
-        text = f"{self._late * 1000:.0f} ms ({self._worked * 1000:.0f} ms of them work)"
-        self._late = self._worked = 0.0
-        return text
 
 
 @pytest.mark.slow
@@ -64,7 +44,7 @@ def test_worst_delay_with_many_changes(
             (point / f"folder {folder}" / f"file {number:04}").touch()
     (point / "live").mkdir()
     app = make_app()
-    figures: dict[str, str] = {}
+    figures: dict[str, Figure] = {}
 
     async def scenario(pilot: Pilot[None]) -> None:
         await until(pilot, lambda: app.mounts, "mounts are listed")
@@ -101,6 +81,7 @@ def test_worst_delay_with_many_changes(
 
     drive(app, scenario)
     with capsys.disabled():
-        text = ", ".join(f"{name} {value}" for name, value in figures.items())
-        print(f"\nworst delay of the event loop with {CHANGES:,} changes: {text}")
+        print(f"\nworst delays of the event loop with {CHANGES:,} changes:")
+        for step, figure in figures.items():
+            print(f"  {step:32} {figure}")
     assert len(figures) == 4

@@ -156,8 +156,12 @@ class StagingScreen(WimtuiScreen):
         """Say why nothing can be told; a mount that has ended has nothing any more."""
         if message.target != self.target:
             return
-        self._listed = self._tree = None
         table = self.query_one(ChangeTable)
+        if self._tree is not None and not message.is_over:
+            # What was seen last stays, with the cursor in it: the next look may well succeed.
+            table.border_title = escape(f"Changes (as of before: {plain(message.cause)})")
+            return
+        self._listed = self._tree = None
         table.clear(_OVER if message.is_over else plain(message.cause))
         table.border_title = "Changes"
         table.border_subtitle = ""
