@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -28,7 +29,7 @@ from wimtui.screens.confirm import ConfirmDialog
 from wimtui.screens.home import HomeScreen
 from wimtui.screens.recover import RecoverScreen
 from wimtui.screens.save_as import SaveAsDialog
-from wimtui.service import archives, mounts
+from wimtui.service import archives, mounts, stagings
 from wimtui.service.recents import remember_wim
 from wimtui.widgets.recoverable_table import RecoverableTable
 
@@ -230,6 +231,20 @@ def test_a_mount_that_dies_appears(wim: Path, mounter: Mounter, changed: Writabl
         assert isinstance(pilot.app.screen, HomeScreen)
 
     drive(make_app(), scenario, size=SIZE)
+
+
+def test_by_another_path_staged_changes_are_the_same(
+    changed: Writable, wim: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = wim.parent / "link"
+    link.symlink_to(wim.parent)
+    # As with bind mounts, which no resolving of links tells of.
+    other = replace(remember_wim(str(wim))[0], path=str(link / wim.name))
+    monkeypatch.setattr(stagings, "recent_wims", lambda: (other,))
+    staged = [one for one in mounts.list_mounts() if one.staging_path]
+    assert [one.alive for one in staged] == [True]
+    changed.keep()
+    assert len([one for one in mounts.list_mounts() if one.staging_path]) == 1
 
 
 def test_readonly_shows_and_changes_nothing(changed: Writable) -> None:

@@ -64,12 +64,26 @@ class StagedMount:
 
 def loose_stagings(records: tuple[MountRecord, ...]) -> tuple[StagedMount, ...]:
     """Return the staging folders that no registry entry tells of, as after a reboot."""
-    told = {record.entry.staging_path for record in records}
+    seen = {_identity(record.entry.staging_path) for record in records}
     # Mounts that no entry tells of may be those of another session, and so what lies beside them.
     wims = {record.entry.wim_path for record in records if record.entry.mount_id}
     wims.update(wim.path for wim in recent_wims())
-    folders = (folder for folder in known_stagings(sorted(wims)) if folder not in told)
-    return tuple(StagedMount(None, folder, StagingNote.read(folder)) for folder in folders)
+    found = []
+    for folder in known_stagings(sorted(wims)):
+        identity = _identity(folder)
+        if identity not in seen:
+            seen.add(identity)
+            found.append(StagedMount(None, folder, StagingNote.read(folder)))
+    return tuple(found)
+
+
+def _identity(folder: str) -> tuple[int, int] | str:
+    """Return what is the same by whatever links and mounts one comes to a folder."""
+    try:
+        status = Path(folder).stat()
+    except OSError:
+        return folder
+    return status.st_dev, status.st_ino
 
 
 def find_staged(target: str) -> StagedMount:
