@@ -233,3 +233,14 @@ def test_json_is_lines(mounted: Mounted) -> None:
     assert last["text"] in failed.stderr
     last = wimtui_json("unmount", mounted.path, "--commit")
     assert (last["type"], last["mount_point"]) == ("result", str(mounted.path))
+
+
+def test_changes_are_called_lost_only_where_they_are(mounted: Mounted) -> None:
+    change(mounted)
+    with (mounted.path / "setup.exe").open("rb"):
+        said = wimtui("unmount", mounted.path, code=79).stderr
+        assert "discarded" not in said
+    assert len(mounted.status()["changes"]) == 2
+    said = wimtui("unmount", mounted.path).stderr
+    assert "2 uncommitted changes discarded" in said
+    assert mounted.stagings() == []

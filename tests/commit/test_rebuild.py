@@ -223,6 +223,16 @@ def test_what_a_killed_rebuild_left_is_removed(tmp_path: Path) -> None:
     assert sorted(entry.name for entry in tmp_path.iterdir()) == sorted(["a.wim", *others])
 
 
+def test_other_hard_links_are_told_of(tmp_path: Path) -> None:
+    path = make_wim(tmp_path / "a.wim")
+    told = "other hard links to the WIM still name the old file"
+    with Archive.open(path) as archive:
+        assert told not in edit.optimize(archive, options()).warnings
+    (tmp_path / "link.wim").hardlink_to(path)
+    with Archive.open(path) as archive:
+        assert told in edit.optimize(archive, options()).warnings
+
+
 def test_saved_as_another_file(wim: Path, tmp_path: Path) -> None:
     before = wim.read_bytes()
     target = tmp_path / "b.wim"

@@ -38,6 +38,8 @@ def settings_of(arguments: Namespace) -> CommitSettings:
         raise UsageError(
             "--name, --description and --boot describe a new image", hint="add --new-image"
         )
+    if arguments.save_as == "":
+        raise UsageError("--save-as needs a path")
     return CommitSettings(
         rebuild=arguments.rebuild,
         recompress=arguments.recompress,

@@ -121,7 +121,10 @@ class Rebuilder:
             new_size = self._write(temporary)
             if self._replaces and archive is not None:
                 check_unchanged(archive.wim, end)
+                names = Path(self._target).stat().st_nlink
                 warnings = temporary.replace()
+                if names > 1:
+                    warnings = (*warnings, "other hard links to the WIM still name the old file")
             else:
                 warnings = temporary.publish()
             new_lock = None
@@ -135,8 +138,6 @@ class Rebuilder:
         archive, plan = self._archive, self._plan
         if archive is not None and archive.wim.header.is_pipable:
             warnings = (*warnings, "the pipable WIM was written as an ordinary one")
-        if self._replaces and Path(self._target).stat().st_nlink > 1:
-            warnings = (*warnings, "other hard links to the WIM still name the old file")
         return WriteResult(
             path=self._target,
             is_written=True,
