@@ -23,10 +23,12 @@ def run(arguments: Namespace) -> int:
     settings = settings_of(arguments)
     if not arguments.commit and settings != CommitSettings():
         raise UsageError("these options say how to commit", hint="add --commit")
-    disposition = _disposition(arguments)
+    disposition, loss = _disposition(arguments)
     if disposition is Disposition.COMMIT:
         return _commit(arguments, settings)
     ended = mounts.unmount_at(arguments.directory, lazy=arguments.force, disposition=disposition)
+    if loss:
+        diagnostics.say(loss)
     if arguments.json:
         writing.result({"mount_point": ended.mount_point, "wim_path": ended.wim_path})
     return diagnostics.ExitCode.SUCCESS
@@ -43,25 +45,26 @@ def _commit(arguments: Namespace, settings: CommitSettings) -> int:
     return diagnostics.ExitCode.SUCCESS
 
 
-def _disposition(arguments: Namespace) -> Disposition:
+def _disposition(arguments: Namespace) -> tuple[Disposition, str]:
+    """Return what becomes of the changes, and what to say when they are lost."""
     if arguments.discard:
-        return Disposition.DISCARD
+        return Disposition.DISCARD, ""
     if arguments.keep:
-        return Disposition.KEEP
+        return Disposition.KEEP, ""
     mount = mounts.find_mount(arguments.directory)
     if mount.mode == "ro":
         if arguments.commit:
             diagnostics.say(f"{arguments.directory}: read-only, so --commit has no effect")
-        return Disposition.KEEP
+        return Disposition.KEEP, ""
     if arguments.commit:
-        return Disposition.COMMIT
+        return Disposition.COMMIT, ""
     return _confirmed(arguments.directory, mount)
 
 
-def _confirmed(directory: str, mount: MountSummary) -> Disposition:
+def _confirmed(directory: str, mount: MountSummary) -> tuple[Disposition, str]:
     """Return what to do with changes that nobody spoke of: dropped, as wimlib-imagex does.
 
-    But not before saying how many, nor without asking where there is somebody to ask. What a dead
+    But not without saying how many, and asking where there is somebody to ask. What a dead
     daemon left stays, as nobody knows how much it is.
 
     Raises:
@@ -69,17 +72,17 @@ def _confirmed(directory: str, mount: MountSummary) -> Disposition:
     """
     if mount.status is MountStatus.DEAD:
         diagnostics.say(f"{directory}: what is staged stays in {mount.staging_path}")
-        return Disposition.KEEP
+        return Disposition.KEEP, ""
     count = mounts.activity_of(directory).changes
     if count == 0:
-        return Disposition.DISCARD
+        return Disposition.DISCARD, ""
     changes = f"{count:,} uncommitted change{'' if count == 1 else 's'}"
     if not sys.stdin.isatty() or not sys.stderr.isatty():
-        diagnostics.say(f"{directory}: {changes} discarded (--commit or --keep would save them)")
-        return Disposition.DISCARD
+        loss = f"{directory}: {changes} discarded (--commit or --keep would have saved them)"
+        return Disposition.DISCARD, loss
     diagnostics.say(f"{directory}: {changes} will be lost; --commit or --keep would save them")
     sys.stderr.write("Discard? [y/N] ")
     sys.stderr.flush()
     if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
         raise CancelledError("still mounted", path=directory)
-    return Disposition.DISCARD
+    return Disposition.DISCARD, ""
