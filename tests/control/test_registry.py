@@ -103,10 +103,10 @@ def test_of_two_dead_entries_the_later_has_the_mount() -> None:
     assert [record.status for record in records] == [MountStatus.ENDED, MountStatus.DEAD]
 
 
-def test_a_mount_without_entry_shows_as_dead() -> None:
+def test_a_mount_without_entry_may_be_another_sessions() -> None:
     bind = OURS.replace(POINT, "/bind").replace("50 27", "60 27")
     (record,) = reconcile([], MountTable.parse(f"{OURS}\n{bind}"), UID)
-    assert (record.status, record.alive, record.runtime) == (MountStatus.DEAD, False, None)
+    assert (record.status, record.alive, record.runtime) == (MountStatus.UNKNOWN, False, None)
     assert (record.entry.mount_point, record.entry.mount_id) == (POINT, "")
     assert record.mount_points == (POINT, "/bind")
     assert "no registry entry" in record.detail

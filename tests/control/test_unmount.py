@@ -206,7 +206,7 @@ class TestRealMounts:
         sweep()
         shutil.rmtree(runtime)
         record = found(point)
-        assert (record.status, record.entry.mount_id) == (MountStatus.DEAD, "")
+        assert (record.status, record.entry.mount_id) == (MountStatus.UNKNOWN, "")
         unmount(record, Unmount())
         assert MountTable.read().at(str(point)) is None
 

@@ -39,6 +39,8 @@ class MountStatus(StrEnum):
     """Changes are staged and nothing is mounted: to be remounted, committed or discarded."""
     INVALID = "invalid"
     """The daemon lives, and its mount is not what is visible at the mount point."""
+    UNKNOWN = "unknown"
+    """Mounted, and no entry tells by whom: a daemon of another session, or one that is dead."""
     ENDED = "ended"
     """Nothing is left but the entry; sweep() removes it."""
 
@@ -269,8 +271,8 @@ def _unrecorded(mount: MountInfo, table: MountTable) -> MountRecord:
     )
     return MountRecord(
         entry,
-        MountStatus.DEAD,
-        detail="no registry entry tells of it",
+        MountStatus.UNKNOWN,
+        detail="no registry entry tells of it: another session's, or dead",
         mount_points=_mount_points(table, mount.device),
     )
 

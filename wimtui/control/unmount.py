@@ -84,7 +84,7 @@ def unmount(
     if record.status is MountStatus.INVALID and point in record.mount_points:
         raise NotAMountError(record.detail, path=point, hint="undo that, then unmount")
     if not record.alive:
-        if record.status is not MountStatus.DEAD:
+        if record.status not in (MountStatus.DEAD, MountStatus.UNKNOWN):
             raise NotAMountError(record.detail or "nothing is mounted there", path=point)
         clear_dead(record, lazy=request.lazy or bool(record.entry.mount_id))
         wait_until_gone(record, time.monotonic() + end_s)

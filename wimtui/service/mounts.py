@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Disposition", "MountActivity", "MountRequest", "MountStatus", "MountSummary", "StartProgress",
     "activity_of", "find_mount", "list_mounts", "mount", "mount_in_foreground", "new_request",
-    "remount", "unmount_at",
+    "remount", "take_back", "unmount_at",
 ]  # fmt: skip
 
 
@@ -199,6 +200,12 @@ def mount(
     return find_mount(started.mount_id)
 
 
+def take_back(mount_id: str) -> None:
+    """End a mount that nobody knows of yet, if it came to be; what is staged stays."""
+    with contextlib.suppress(ControlError):
+        unmount_at(mount_id, lazy=True)
+
+
 def mount_in_foreground(request: MountRequest) -> NoReturn:
     """Become the daemon. Raises DaemonStartError."""
     become_daemon(request.to_options())
@@ -317,9 +324,10 @@ def clean_up(named: Sequence[str] = ()) -> CleanUp:
         stagings.require_unused(staged)
     unmounted: list[str] = []
     for record in registry.list_mounts():
-        # A mount without an entry may be alive, noted in another runtime folder.
-        known = bool(record.entry.mount_id) or is_disconnected(record.entry.mount_point)
-        if record.status is MountStatus.DEAD and record.mount_points and known:
+        is_dead = record.status is MountStatus.DEAD or (
+            record.status is MountStatus.UNKNOWN and is_disconnected(record.entry.mount_point)
+        )
+        if is_dead and record.mount_points:
             clear_dead(record)
             unmounted += record.mount_points
     removed = []

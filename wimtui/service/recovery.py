@@ -121,7 +121,7 @@ def recoverables() -> tuple[Recoverable, ...]:
         _of_mount(summary)
         for summary in listed
         if not summary.alive
-        and summary.status in (MountStatus.DEAD, MountStatus.DETACHED)
+        and summary.status in (MountStatus.DEAD, MountStatus.DETACHED, MountStatus.UNKNOWN)
         and _is_ours(summary, theirs)
     ]
     wims = {summary.wim_path for summary in listed if summary.mount_id or summary.staging_path}
@@ -140,7 +140,7 @@ def _is_ours(summary: MountSummary, theirs: set[str]) -> bool:
 
 
 def _of_mount(summary: MountSummary) -> Recoverable:
-    is_dead = summary.status is MountStatus.DEAD
+    is_dead = summary.status is not MountStatus.DETACHED
     base = Recoverable(
         target=_target(summary),
         trouble=Trouble.DEAD if is_dead else Trouble.DETACHED,

@@ -106,7 +106,7 @@ class MountRow:
         """The status in a word or two: what the registry says, and what the daemon adds."""
         status = self.summary.status.value
         if status == "dead":
-            return "needs remount" if self.summary.mount_id else "unknown"
+            return "needs remount"
         if status == "ok" and self.is_silent:
             return "silent"
         if status == "ok" and self.changes:
@@ -134,7 +134,9 @@ class MountRow:
     @property
     def is_left(self) -> bool:
         """Whether it is what a mount left behind."""
-        return not self.summary.alive and self.summary.status.value in ("dead", "detached")
+        return not self.summary.alive and self.summary.status.value in (
+            "dead", "detached", "unknown",
+        )  # fmt: skip
 
     @property
     def hits(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING
 
 from wimtui.cli import diagnostics, output
@@ -31,6 +32,12 @@ def mount(arguments: Namespace, *, read_write: bool) -> int:
     bar = ProgressBar(enabled=not arguments.json)
     try:
         made = mounts.mount(request, lambda start: bar(start_progress(start)))
+        # It stands: what comes of this command is a success, whenever Ctrl-C is pressed now.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        mounts.take_back(request.mount_id)
+        raise
     finally:
         bar.close()
     if arguments.json:

@@ -70,6 +70,9 @@ def _confirmed(directory: str, mount: MountSummary) -> tuple[Disposition, str]:
     Raises:
         CancelledError: The answer was no.
     """
+    if mount.status is MountStatus.UNKNOWN:
+        diagnostics.say(f"{directory}: what is staged stays; wimtui mounts will show where")
+        return Disposition.KEEP, ""
     if mount.status is MountStatus.DEAD:
         diagnostics.say(f"{directory}: what is staged stays in {mount.staging_path}")
         return Disposition.KEEP, ""
