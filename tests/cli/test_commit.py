@@ -244,3 +244,25 @@ def test_changes_are_called_lost_only_where_they_are(mounted: Mounted) -> None:
     said = wimtui("unmount", mounted.path).stderr
     assert "2 uncommitted changes discarded" in said
     assert mounted.stagings() == []
+
+
+def test_a_dead_mount_is_committed_once(mounted: Mounted) -> None:
+    change(mounted)
+    mounted.kill()
+    wimtui("commit", mounted.path)
+    assert mounted.stagings() == []
+    said = wimtui("commit", mounted.path, code=80).stderr
+    assert "written or dropped already; wimtui cleanup" in said
+    wimtui("unmount", mounted.path, "--commit")
+    assert_changed(mounted.wim)
+
+
+def test_a_wim_that_is_gone(mounted: Mounted) -> None:
+    change(mounted)
+    away = mounted.wim.rename(mounted.wim.with_name("away.wim"))
+    for options in ([], ["--rebuild"]):
+        said = wimtui("commit", mounted.path, *options, code=88).stderr
+        assert "not there any more; put it back" in said
+    away.rename(mounted.wim)
+    wimtui("commit", mounted.path)
+    assert_changed(mounted.wim)

@@ -256,7 +256,8 @@ class MountLife:
     def _busy(self) -> ErrorReply:
         assert self._operation is not None
         text = f"{self._operation.name} is under way already"
-        return ErrorReply(code=79, text=text, name="busy")
+        hint = "wimtui watch shows how far it is"
+        return ErrorReply(code=79, text=text, hint=hint, name="busy")
 
     async def _commit(self, request: Commit, changes: StagedChanges, cancel: CancelToken) -> None:
         try:

@@ -134,7 +134,7 @@ def commit_and_unmount(
             hint="wimtui commit writes them to the WIM, wimtui remount mounts it again",
         )
     done = _nothing(record.entry.wim_path)
-    if not record.alive and staged.staging:
+    if not record.alive and staged.staging and Path(staged.staging).exists():
         done = _commit_detached(staged, settings, progress, cancel, is_last=True)
     is_commit = record.entry.mode == "rw"
     request = Unmount(
@@ -229,6 +229,12 @@ def _commit_detached(
     from wimtui.engine.commit.lock import WimLock
     from wimtui.engine.commit.overlay import commit_overlay
 
+    if not Path(staged.staging).exists():
+        raise NotAMountError(
+            "its changes have been written or dropped already",
+            path=staged.mount_point,
+            hint="wimtui cleanup clears what is left of the mount away",
+        )
     wim = stagings.wim_of(staged)
     elsewhere = settings.save_as is not None
     # A WIM that is only read is read as it was opened, whoever writes to it or replaces it.

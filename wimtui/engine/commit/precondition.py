@@ -30,6 +30,7 @@ def check_writable(
     ``readonly_hint`` is what to do about a file flagged READONLY.
 
     Raises:
+        ArchiveChangedError: It is gone.
         ReadOnlyWimError: No permission, part of a split set, or flagged READONLY.
     """
     header = wim.header
@@ -39,6 +40,12 @@ def check_writable(
         hint = "join the parts with wimlib-imagex join first"
     elif header.flags & HeaderFlag.READONLY and not ignore_readonly:
         reason, hint = "its header says READONLY", readonly_hint
+    elif not Path(wim.path).exists():
+        raise ArchiveChangedError(
+            "the WIM has changed since it was opened: it is not there any more",
+            path=wim.path,
+            hint="put it back, or write the result to another file with --save-as",
+        )
     elif not os.access(wim.path, os.W_OK):
         reason, hint = "no permission to write it", "check its owner and mode"
     if reason is not None:
