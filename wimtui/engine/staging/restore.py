@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -72,6 +73,8 @@ class _Restore:
         for stream in self._closed:
             self._overlay.contents.open_streams.detach(stream)
         self._overlay.contents.discard(self._discarded)
+        with contextlib.suppress(OSError):
+            self._overlay.store.collect()
 
     def restore_path(self, path: bytes) -> None:
         """Undo both what the path names in the merged tree and what it names in the image."""
