@@ -2,20 +2,22 @@
 
     python tools/screenshots.py [FOLDER]
 
-Mounts tools/sample/sample.wim in a temporary folder with a registry of its own, and leaves nothing.
+Mounts tools/sample/sample.wim in /tmp/wims with a registry of its own, and leaves nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import os
+import random
 import re
 import shutil
+import signal
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,18 +25,44 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from textual.pilot import Pilot
 
     from wimtui.app import WimtuiApp
+    from wimtui.service.frontend import Services
+    from wimtui.service.mounts import MountSummary
+    from wimtui.service.recovery import Recoverable
 
 SAMPLE = ROOT / "tools" / "sample" / "sample.wim"
 SIZE = (120, 36)
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
+POINTS = {"pe": ("mount", "1"), "pro": ("mount", "2"), "work": ("mountrw", "1")}
+"""How each mount is made, and of which image."""
+
 CELL_WIDTH = 12.2
 CELL_PIXELS = 15
 FONT = "DejaVu Sans Mono"
 
-Play = Callable[["Pilot[None]"], Awaitable[None]]
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where everything in the pictures is."""
+
+    home: Path
+
+    @property
+    def wim(self) -> Path:
+        """The one that is read."""
+        return self.home / "install.wim"
+
+    @property
+    def work(self) -> Path:
+        """The one that is changed."""
+        return self.home / "work.wim"
+
+    def point(self, name: str) -> Path:
+        return self.home / name
 
 
 async def until(pilot: Pilot[None], condition: Callable[[], object]) -> None:
@@ -68,6 +96,10 @@ class Photographer:
         if not toasts:
             self.app.clear_notifications()
             await self.settle(0.1)
+        await self.shoot(name)
+
+    async def shoot(self, name: str) -> None:
+        """Take what is on screen at this moment."""
         svg = self.app.export_screenshot(title="wimtui")
         (self.target / f"{name}.svg").write_text(svg, encoding="utf-8")
         write_png(svg, self.target / f"{name}.png")
@@ -101,40 +133,34 @@ async def read_for_a_while(folder: Path) -> None:
         await asyncio.sleep(1.0)
 
 
-async def play(wim: Path, points: list[Path], target: Path) -> None:
-    from wimtui import messages
+def own_services(home: Path) -> Services:
+    """Return services that know of nothing outside a folder; root sees all mounts there are."""
+    from wimtui.service import frontend
+
+    class OwnServices(frontend.Services):
+        def list_mounts(self) -> tuple[MountSummary, ...]:
+            below = f"{home}/"
+            return tuple(one for one in super().list_mounts() if one.wim_path.startswith(below))
+
+        def recoverables(self) -> tuple[Recoverable, ...]:
+            below = f"{home}/"
+            return tuple(one for one in super().recoverables() if one.wim_path.startswith(below))
+
+    return OwnServices()
+
+
+async def play(place: Place, target: Path) -> None:
     from wimtui.app import WimtuiApp
     from wimtui.settings import Settings
 
-    app = WimtuiApp(user_settings=Settings())
+    app = WimtuiApp(services=own_services(place.home), user_settings=Settings())
     async with app.run_test(size=SIZE, notifications=True) as pilot:
         camera = Photographer(app, pilot, target)
-        await until(pilot, lambda: len(app.mounts) >= len(points))
-        await read_for_a_while(points[0])
-        await camera.press("j", "k")
+        await until(pilot, lambda: len(app.mounts) >= 3)
+        await read_for_a_while(place.point("pe"))
+        await camera.press("g")
         await camera.take("home")
-        app.post_message(messages.ShowArchive(str(wim)))
-        await camera.settle()
-        await camera.press("j")
-        await camera.take("wim")
-        await camera.press("m")
-        await camera.settle()
-        await camera.take("mount")
-        await camera.press("escape", "b")
-        await camera.settle()
-        await camera.press("slash", *"notepad.exe")
-        await camera.settle()
-        await camera.press("enter", "enter")
-        await camera.settle()
-        await camera.take("browse")
-        await camera.press("slash", *"dri")
-        await camera.take("find")
-        await camera.press("escape", "escape", "v")
-        await until(pilot, lambda: app.bridge.jobs.jobs and not app.bridge.jobs.running)
-        await camera.press("J")
-        await camera.take("jobs")
-        await camera.press("escape", "escape")
-        await take_unmount(camera, points[0])
+        await take_archive(camera, place)
         await camera.press("question_mark")
         await camera.take("help")
         await camera.press("escape", "ctrl+p")
@@ -144,31 +170,111 @@ async def play(wim: Path, points: list[Path], target: Path) -> None:
         await camera.press("escape", "o")
         await camera.take("open")
         await camera.press("escape", "escape")
-        await take_staging(camera, wim)
+        await take_staging(camera, place)
+        await take_recover(camera, place)
 
 
-async def take_staging(camera: Photographer, wim: Path) -> None:
-    """What has changed in a read-write mount, with the diff of a text."""
+async def take_archive(camera: Photographer, place: Place) -> None:
+    """A WIM, what mounting it asks, an image of it, and what was found there."""
+    from wimtui import messages
+
+    app = camera.app
+    app.post_message(messages.ShowArchive(str(place.wim)))
+    await camera.settle()
+    await camera.press("j")
+    await camera.take("wim")
+    await camera.press("m")
+    await camera.settle()
+    await camera.take("mount")
+    await camera.press("escape", "b")
+    await camera.settle()
+    await camera.press("slash", *"notepad.exe")
+    await camera.settle()
+    await camera.press("enter", "enter")
+    await camera.settle()
+    await camera.take("browse")
+    await camera.press("slash", *"dri")
+    await camera.take("find")
+    await camera.press("escape", "escape", "v")
+    await until(camera.pilot, lambda: app.bridge.jobs.jobs and not app.bridge.jobs.running)
+    await camera.settle()
+    app.clear_notifications()
+    await camera.press("J")
+    await camera.take("jobs")
+    await camera.press("escape", "escape")
+
+
+async def take_staging(camera: Photographer, place: Place) -> None:
+    """What has changed in a read-write mount, with the diff of a text; and what becomes of it."""
+    from textual.widgets import Checkbox, Select
+
     from wimtui import staging_messages
+    from wimtui.jobs import JobState
     from wimtui.widgets.change_table import ChangeTable
 
-    app, work, point = camera.app, wim.with_name("work.wim"), wim.parent / "mnt" / "work"
-    shutil.copy(SAMPLE, work)
-    point.mkdir()
-    await asyncio.to_thread(wimtui, "mountrw", work, "1", point)
+    app, point = camera.app, place.point("work")
+    (mount,) = [one for one in app.mounts if one.mount_point == str(point)]
+    app.post_message(staging_messages.ShowStaging(mount))
+    await camera.settle()
+    table = app.screen.query_one(ChangeTable)
+    await until(camera.pilot, lambda: table.move_to("/license.rtf"))
+    await camera.settle(1.0)
+    await camera.take("staging")
+
+    holder = await asyncio.create_subprocess_exec("sleep", "600", cwd=point / "Windows")
     try:
-        await asyncio.to_thread(change, point)
-        found = lambda: [one for one in app.mounts if one.mount_point == str(point)]  # noqa: E731
-        await until(camera.pilot, found)
-        app.post_message(staging_messages.ShowStaging(found()[0]))
-        await camera.settle()
-        table = app.screen.query_one(ChangeTable)
-        await until(camera.pilot, lambda: table.move_to("/license.rtf"))
-        await camera.settle(1.0)
-        await camera.take("staging")
+        await camera.press("u")
+        await camera.settle(1.5)
+        await camera.take("unmount")
         await camera.press("escape")
     finally:
-        await asyncio.to_thread(wimtui, "unmount", "--force", "--discard", point)
+        holder.kill()
+        await holder.wait()
+
+    await asyncio.to_thread(write_much, point)
+    await camera.press("c")
+    await camera.settle(1.0)
+    app.screen.query_one("#recompress", Checkbox).value = True
+    app.screen.query_one("#compress", Select).value = "LZMS"
+    await camera.settle(0.5)
+    await camera.press("ctrl+s")
+    await until(camera.pilot, lambda: app.bridge.jobs.running)
+    job = app.bridge.jobs.jobs[-1]
+    await camera.press("J")
+    await until(camera.pilot, lambda: job.progress.fraction > 0.4 and job.phases)
+    await camera.shoot("progress")
+    await until(camera.pilot, lambda: job.state is not JobState.RUNNING)
+    await camera.press("escape", "escape", "escape")
+
+
+async def take_recover(camera: Photographer, place: Place) -> None:
+    """What a killed daemon left."""
+    app, point = camera.app, place.point("work")
+    await asyncio.to_thread(change_again, point)
+    (mount,) = [one for one in app.mounts if one.mount_point == str(point)]
+    os.kill(mount.pid, signal.SIGKILL)
+    await until(camera.pilot, lambda: not all(one.alive for one in app.mounts))
+    await camera.press("ctrl+r")
+    await camera.settle(1.0)
+    await camera.take("recover")
+    await camera.press("escape")
+    await asyncio.to_thread(wimtui, "unmount", "--discard", point)
+
+
+def write_much(root: Path) -> None:
+    """Give a commit enough to do to be looked at."""
+    source = random.Random(1)
+    folder = root / "Windows" / "System32" / "DriverStore"
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(16):
+        data = base64.b64encode(source.randbytes(1_200_000))
+        (folder / f"package-{number:02}.cab").write_bytes(data)
+
+
+def change_again(root: Path) -> None:
+    """Do a little that is lost to nobody."""
+    (root / "Windows" / "Panther" / "setup.log").write_text("ready\nset\n")
+    (root / "Windows" / "Panther" / "cbs.log").write_text("started\n" * 40)
 
 
 def change(root: Path) -> None:
@@ -184,19 +290,6 @@ def change(root: Path) -> None:
     os.utime(root / "Users", ns=(10**18, 10**18))
 
 
-async def take_unmount(camera: Photographer, point: Path) -> None:
-    """The dialog about a mount that somebody uses."""
-    holder = await asyncio.create_subprocess_exec("sleep", "600", cwd=point / "Windows")
-    try:
-        await camera.press("g", "u")
-        await camera.settle(1.0)
-        await camera.take("unmount")
-        await camera.press("escape")
-    finally:
-        holder.kill()
-        await holder.wait()
-
-
 def wimtui(*words: str | Path) -> None:
     subprocess.run([sys.executable, "-m", "wimtui", *map(str, words)], check=True, cwd=ROOT)
 
@@ -204,22 +297,26 @@ def wimtui(*words: str | Path) -> None:
 def main() -> None:
     target = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "screenshots"
     target.mkdir(parents=True, exist_ok=True)
-    home = Path(tempfile.mkdtemp(prefix="wimtui-", dir="/tmp"))
+    # Short, as it is seen in the pictures.
+    home = Path("/tmp/wims")
+    home.mkdir(mode=0o700)
     for name in ("config", "state", "cache"):
-        os.environ[f"XDG_{name.upper()}_HOME"] = str(home / name)
-    os.environ["WIMTUI_RUNTIME_DIR"] = str(home / "run")
+        os.environ[f"XDG_{name.upper()}_HOME"] = str(home / ".own" / name)
+    os.environ["WIMTUI_RUNTIME_DIR"] = str(home / ".own" / "run")
     os.environ["TEXTUAL_ANIMATIONS"] = "none"
     os.environ.pop("NO_COLOR", None)
-    wim = home / "install.wim"
-    shutil.copy(SAMPLE, wim)
-    points = [home / "mnt" / "pe", home / "mnt" / "professional"]
+    place = Place(home)
     try:
-        for number, point in enumerate(points, 1):
-            point.mkdir(parents=True)
-            wimtui("mount", wim, str(number), point)
-        asyncio.run(play(wim, points, target))
+        shutil.copy(SAMPLE, place.wim)
+        shutil.copy(SAMPLE, place.work)
+        for name, (command, image) in POINTS.items():
+            place.point(name).mkdir()
+            wim = place.work if name == "work" else place.wim
+            wimtui(command, wim, image, place.point(name))
+        change(place.point("work"))
+        asyncio.run(play(place, target))
     finally:
-        for point in points:
+        for point in map(place.point, POINTS):
             subprocess.run(["fusermount3", "-uz", point], check=False, capture_output=True)
         shutil.rmtree(home, ignore_errors=True)
 
