@@ -5,8 +5,18 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 _TICK_S = 0.005
+_SCHEDULED = Path("/proc/thread-self/schedstat")
+
+
+def waited_for_a_core() -> float:
+    """Return for how many seconds this thread could have run and was not let; 0 if unknown."""
+    try:
+        return int(_SCHEDULED.read_text().split()[1]) / 1e9
+    except OSError:
+        return 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,15 +27,21 @@ class Delay:
         late: How much later than it should the loop woke.
         own: What its thread worked meanwhile.
         others: What other threads of the process worked meanwhile.
+        waited: How long its thread could have run, and other processes did.
     """
 
     late: float = 0.0
     own: float = 0.0
     others: float = 0.0
+    waited: float = 0.0
 
     def __str__(self) -> str:
         own, others = f"{self.own * 1000:.0f}", f"{self.others * 1000:.0f}"
-        return f"{self.late * 1000:.0f} ms ({own} work, {others} other threads)"
+        waited = f"{self.waited * 1000:.0f}"
+        return (
+            f"{self.late * 1000:3.0f} ms ({own} work, {others} other threads,"
+            f" {waited} waiting for a core)"
+        )
 
 
 class Delays:
@@ -38,13 +54,15 @@ class Delays:
     async def watch(self) -> None:
         """Look until cancelled."""
         while True:
-            began, own, all_threads = time.perf_counter(), time.thread_time(), time.process_time()
+            own, all_threads, waited = time.thread_time(), time.process_time(), waited_for_a_core()
+            began = time.perf_counter()
             await asyncio.sleep(_TICK_S)
             late = time.perf_counter() - began - _TICK_S
             own = time.thread_time() - own
             others = time.process_time() - all_threads - own
             if late > self._worst.late:
-                self._worst = Delay(late, own, max(others, 0.0))
+                waited = waited_for_a_core() - waited
+                self._worst = Delay(late, own, max(others, 0.0), waited)
             self._most_work = max(self._most_work, own)
 
     def take(self) -> Figure:
