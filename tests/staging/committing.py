@@ -93,7 +93,7 @@ def replace_image(mount: Mount, snapshot: Snapshot) -> None:
     SnapshotWriter(snapshot).write(path)
     archive = Archive.open(path, ArchiveOptions(cache_nbytes=1 << 20))
     rebase = Rebase(overlay, snapshot, archive.image(1), archive.blobs)
-    rebase.apply(WimIdentity.of(archive))
+    rebase.apply(WimIdentity.of(archive), 1)
     snapshot.release()
     mount.retired.append(mount.archive)
     mount.archive = archive

@@ -203,9 +203,7 @@ class Committer:
                 raise
 
         archive, identity, rebase = await trio.to_thread.run_sync(prepare)
-        if index != staging.image.index:
-            staging.overlay.store.put_settings({"image": index})
-        rebase.apply(identity)
+        rebase.apply(identity, index)
         staging.image.move_to(archive, index)
 
 

@@ -54,8 +54,10 @@ async def serve_mount(startup: Startup, request: MountRequest, log_path: Path | 
         place.enter_context(reserved(mount_point, may_hide_files=nonempty, own=own))
         staging = None
         if request.read_write:
-            from wimtui.daemon.staging import Staging, take_lock
+            from wimtui.daemon.staging import Staging, take_back_commit, take_lock
 
+            if request.staging_path:
+                take_back_commit(request)
             lock = undo.enter_context(take_lock(request))
             image = undo.enter_context(MountedImage.open(request, startup.progress))
             staging = undo.enter_context(Staging.open(request, image, lock))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Self
 from wimtui.control import registry
 from wimtui.control.stagings import StagingNote, forget_staging, remember_staging
 from wimtui.daemon.mounted_image import view_options
+from wimtui.engine.archive import Archive, ArchiveOptions
 from wimtui.engine.commit.errors import ArchiveChangedError
 from wimtui.engine.commit.lock import WimLock
 from wimtui.engine.commit.precondition import check_writable
@@ -54,6 +55,36 @@ def take_lock(request: MountRequest) -> WimLock:
                     hint=f"wimtui unmount {entry.mount_point}, or mount it read-only",
                 ) from error
         raise
+
+
+def take_back_commit(request: MountRequest) -> None:
+    """Undo a commit that was killed when the WIM was written and the staging did not lie over it.
+
+    Only where something was written meanwhile: that fits the WIM as it was before, with all that
+    was committed. Nothing of the staging is lost, and a second commit saves all of it.
+
+    Raises:
+        ArchiveChangedError: There is no way back: the file before a rebuild was not kept.
+        WimError, OSError: WIM or staging folder cannot be read or written.
+    """
+    with ExitStack() as undo:
+        undo.enter_context(closing(take_lock(request)))
+        store = undo.enter_context(closing(StagingStore.open(Path(request.staging_path))))
+        facts = store.facts
+        if facts.committing is None or not facts.is_written_since:
+            return
+        with Archive.open(request.wim_path, ArchiveOptions()) as archive:
+            if facts.match(WimIdentity.of(archive)) is not IdentityMatch.COMMITTED:
+                return
+        if facts.former is None:
+            raise ArchiveChangedError(
+                "what was staged is in the WIM, but for what was written while that was saved",
+                path=request.wim_path,
+                hint=f"the numbered files in {store.folder} hold it; mount the WIM anew",
+            )
+        facts.former.bring_back(request.wim_path, store.folder)
+        store.note_commit(None)
+        log.warning("%s: took back a commit that lacked what was written meanwhile", store.folder)
 
 
 def _is_same(path: str, other: str) -> bool:

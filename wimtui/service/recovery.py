@@ -208,7 +208,11 @@ def _not_fitting(
     base: Recoverable, staged: StagedMount, error: WimError, clear: tuple[Way, ...]
 ) -> Recoverable:
     """Tell a commit that was killed after it had counted from a WIM that somebody else changed."""
-    if _is_committed(staged):
+    is_committed = _is_committed(staged)
+    if is_committed and _is_written_since(staged):
+        why = "a commit was killed before what was written meanwhile could follow"
+        return replace(base, fit=Fit.SAME, why=why, ways=(Way.REMOUNT, Way.DISCARD, *clear))
+    if is_committed:
         why = "the commit was killed when all was written; only the staging folder is left"
         return replace(base, fit=Fit.COMMITTED, why=why, ways=(Way.REMOUNT, Way.DISCARD, *clear))
     base = replace(base, fit=Fit.CHANGED, why=error.message, ways=(Way.DISCARD, *clear))
@@ -225,6 +229,16 @@ def _is_committed(staged: StagedMount) -> bool:
         try:
             with Archive.open(stagings.wim_of(staged), ArchiveOptions()) as archive:
                 return store.facts.match(WimIdentity.of(archive)) is IdentityMatch.COMMITTED
+        finally:
+            store.close()
+    return False
+
+
+def _is_written_since(staged: StagedMount) -> bool:
+    with suppress(WimError, OSError, ValueError):
+        store = StagingStore.open(Path(staged.staging))
+        try:
+            return store.facts.is_written_since
         finally:
             store.close()
     return False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +22,7 @@ from wimtui.control.stagings import (
     known_stagings,
 )
 from wimtui.control.unmount import clear_dead
-from wimtui.engine.errors import UsageError
+from wimtui.engine.errors import UsageError, WimError
 from wimtui.service.recents import recent_wims
 
 if TYPE_CHECKING:
@@ -148,6 +148,8 @@ def remount(
     # Without a staging folder, as after a commit of what was in it, there is nothing to go on with.
     staging = staged.staging if is_staging(staged.staging) else ""
     request = replace(request, mount_id=new_mount_id(), staging_path=staging, debug=False)
+    if staging:
+        request = replace(request, image=_stored_image(staging) or request.image)
     started = spawn_daemon(request.to_options(), on_progress=on_progress)
     if record is not None and record.folder is not None and record.entry.mount_id:
         registry.forget_daemon(record)
@@ -175,6 +177,17 @@ def _request_of(staged: StagedMount) -> MountRequest:
     if staged.note is not None and staged.note.image_index:
         request = replace(request, image=str(staged.note.image_index))
     return replace(request, wim_path=wim)
+
+
+def _stored_image(folder: str) -> str:
+    """Return the image that the changes are of; empty where the daemon is to say why not."""
+    with suppress(WimError, OSError):
+        store = _open_store(folder)
+        try:
+            return str(store.facts.image)
+        finally:
+            store.close()
+    return ""
 
 
 def _stored_request(folder: str) -> dict[str, object]:
@@ -270,6 +283,12 @@ def opened(
         wim = _wim_path(facts.identity.path, staged.staging)
         with Archive.open(wim, ArchiveOptions()) as archive:
             match = facts.match(WimIdentity.of(archive))
+            if match is IdentityMatch.COMMITTED and facts.is_written_since:
+                raise ArchiveChangedError(
+                    "a commit was killed before what was written meanwhile could follow",
+                    path=wim,
+                    hint=f"wimtui remount {staged.staging} brings all of it back",
+                )
             if match is IdentityMatch.COMMITTED:
                 raise ArchiveChangedError(
                     "what was staged is in the WIM already",

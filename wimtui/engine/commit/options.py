@@ -54,6 +54,8 @@ class UpcomingFile:
     size: int
     header: bytes
     blob_table: bytes
+    is_rebuilt: bool = False
+    """Whether it takes the place of another file, or only the header of this one is to change."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from wimtui.engine.commit import edit
 from wimtui.engine.commit.errors import UncertainWriteError
 from wimtui.engine.commit.staged_tree import StagedTree
-from wimtui.engine.staging.identity import WimIdentity
+from wimtui.engine.staging.former import FormerWim
+from wimtui.engine.staging.identity import WimIdentity, plain_header
 
 if TYPE_CHECKING:
     from wimtui.engine.archive import Archive
@@ -52,7 +53,8 @@ def commit_overlay(
     """
 
     def note(upcoming: UpcomingFile) -> None:
-        overlay.store.note_commit(_identity(upcoming))
+        header = None if upcoming.is_rebuilt else plain_header(archive)
+        overlay.store.note_commit(_identity(upcoming), FormerWim(header))
 
     options = replace(plan.options, lock_held=True)
     if options.save_as is None:

@@ -116,12 +116,12 @@ class Rebuilder:
             if self._options.check_space:
                 self._needs().check(self._reporter.cancel)
             original = self._target if self._replaces else None
+            names = Path(self._target).stat().st_nlink if self._replaces else 1
             temporary = TemporaryFile(self._target, self._options.disk, original)
             stack.callback(temporary.discard)
             new_size = self._write(temporary)
             if self._replaces and archive is not None:
                 check_unchanged(archive.wim, end)
-                names = Path(self._target).stat().st_nlink
                 warnings = temporary.replace()
                 if names > 1:
                     warnings = (*warnings, "other hard links to the WIM still name the old file")
@@ -202,7 +202,9 @@ class Rebuilder:
             temporary.path, header, tables, body.written, body.encoded_images, self._reporter
         )
         if self._options.on_ready is not None:
-            upcoming = UpcomingFile(self._target, output.position, header.pack(), rows)
+            upcoming = UpcomingFile(
+                self._target, output.position, header.pack(), rows, is_rebuilt=True
+            )
             self._options.on_ready(upcoming)
         return output.position
 

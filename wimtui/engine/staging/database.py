@@ -59,6 +59,10 @@ def _unsigned(stored: int) -> int:
     return stored + (1 << 64) if stored < 0 else stored
 
 
+WRITTEN_SINCE: Final = "written_since"
+"""The setting that says that something was changed after a commit began."""
+
+
 class Database:
     """One connection, which no other process can have at the same time; for any thread."""
 
@@ -67,6 +71,8 @@ class Database:
         self._connection = connection
         self._log_fd = -1
         self._is_grouped = False
+        self.marks_writes = False
+        """Whether the next change is to leave the mark WRITTEN_SINCE."""
         # Changes come under the layer's lock; a commit notes what it is about to do beside them.
         self._writing = threading.RLock()
 
@@ -134,6 +140,8 @@ class Database:
     def write(self, edit: Edit) -> None:
         """Write all or nothing of an edit. Raises OSError, ENOSPC among others."""
         with self._transaction() as execute:
+            if self.marks_writes:
+                execute(_PUT_SETTING, (WRITTEN_SINCE, "true"))
             for (directory, name), entry in edit.entries.items():
                 _write_entry(execute, directory, name, entry)
             for number, node in edit.nodes.items():
@@ -144,6 +152,8 @@ class Database:
                 execute(_PUT_NODE, _node_row(node))
                 if number in edit.streams:
                     _write_streams(execute, node)
+        # A group may still be taken back, and the mark with it.
+        self.marks_writes = self.marks_writes and self._is_grouped
 
     def replace_all(self, edit: Edit, settings: dict[str, Any]) -> None:
         """Replace everything but the settings not named here by what an edit holds."""

@@ -53,7 +53,7 @@ class WimIdentity:
         file = archive.wim.file
         header = archive.wim.header
         digest = hashlib.sha1(usedforsecurity=False)
-        digest.update(_without_mark(file.read(0, HEADER_NBYTES, "header")))
+        digest.update(plain_header(archive))
         table = header.blob_table
         end = table.offset_in_wim + table.size_in_wim
         for offset in range(table.offset_in_wim, end, _PIECE_NBYTES):
@@ -79,6 +79,11 @@ class WimIdentity:
     def from_json(cls, stored: dict[str, Any]) -> Self:
         """Read what ``to_json`` made."""
         return cls(**stored)
+
+
+def plain_header(archive: Archive) -> bytes:
+    """Return the header's bytes without the mark of a writer. Raises ReadFailedError."""
+    return _without_mark(archive.wim.file.read(0, HEADER_NBYTES, "header"))
 
 
 def _without_mark(header: bytes) -> bytes:

@@ -318,6 +318,7 @@ class Overlay:
         with streams.gate.closed(), self.layer.lock:
             if self._snapshot is not None:
                 raise LockedError("a commit is under way", path=self.store.folder)
+            self.store.note_freeze()
             self._snapshot = Snapshot(self.layer, self.contents.write_time, self._thaw)
             streams.frozen = self._snapshot.frozen
             return self._snapshot

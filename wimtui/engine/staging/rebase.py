@@ -84,11 +84,12 @@ class Rebase:
                 if name in new:
                     self._ids[old] = new[name]
 
-    def apply(self, identity: WimIdentity) -> None:
+    def apply(self, identity: WimIdentity, image: int) -> None:
         """Replace the image; what is left of the staging is written in one transaction.
 
         Args:
             identity: Of the WIM as it is.
+            image: 1-based index of the image.
 
         Raises:
             OSError: The staging disk is full or broken; nothing has changed then.
@@ -100,7 +101,7 @@ class Rebase:
             edit = Edit(self._base)
             self._keep_nodes(layer, edit)
             self._keep_names(layer, edit)
-            overlay.store.replace_all(edit, identity)
+            overlay.store.replace_all(edit, identity, image)
             pairs = [(int(overlay.ino(old)), new) for old, new in self._ids.items()]
             pairs += [
                 (int(overlay.ino(number)), number)

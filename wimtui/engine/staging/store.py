@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from wimtui.engine.errors import FormatError, OpenFailedError
-from wimtui.engine.staging.database import Database
+from wimtui.engine.staging.database import WRITTEN_SINCE, Database
+from wimtui.engine.staging.former import FormerWim, forget_former
 from wimtui.engine.staging.identity import IdentityMatch, WimIdentity
 from wimtui.engine.staging.node import FIRST_NEW_ID
 from wimtui.engine.staging.options import OverlayOptions
@@ -44,11 +45,15 @@ class StagingFacts:
     """Whatever the mount wants to find again."""
     committing: WimIdentity | None
     """What the WIM will be once the commit under way is complete."""
+    former: FormerWim | None
+    """How to bring the WIM back to what it was before that; None where there is no way."""
+    is_written_since: bool
+    """Whether anything was staged after that commit began, and so is no part of it."""
 
     @classmethod
     def from_settings(cls, settings: dict[str, Any]) -> StagingFacts:
         """Read the ``setting`` table."""
-        committing = settings.get("committing")
+        committing, former = settings.get("committing"), settings.get("former")
         return cls(
             identity=WimIdentity.from_json(settings["identity"]),
             image=settings["image"],
@@ -56,6 +61,8 @@ class StagingFacts:
             options=OverlayOptions.from_json(settings["options"]),
             mount=settings["mount"],
             committing=None if committing is None else WimIdentity.from_json(committing),
+            former=None if former is None else FormerWim.from_json(former),
+            is_written_since=settings.get(WRITTEN_SINCE, False),
         )
 
     def match(self, found: WimIdentity) -> IdentityMatch:
@@ -182,20 +189,38 @@ class StagingStore:
         """Return nodes and names as the database has them."""
         return self._database.nodes(), list(self._database.entries())
 
-    def replace_all(self, edit: Edit, identity: WimIdentity) -> None:
-        """Replace all that is staged, after a commit made ``identity`` of the WIM."""
-        settings = {"identity": identity.to_json(), "committing": None}
+    def replace_all(self, edit: Edit, identity: WimIdentity, image: int) -> None:
+        """Replace all that is staged, after a commit made ``identity`` of the WIM.
+
+        From here on it is of the 1-based ``image``.
+        """
+        settings = {
+            "identity": identity.to_json(), "image": image, "committing": None, "former": None,
+            WRITTEN_SINCE: False,
+        }  # fmt: skip
         self._database.replace_all(edit, settings)
+        self._database.marks_writes = False
+        forget_former(self.folder)
         self.facts = StagingFacts.from_settings(self._database.settings())
 
-    def note_commit(self, expected: WimIdentity | None) -> None:
+    def note_freeze(self) -> None:
+        """Have the first change from here on leave a mark: the commit that begins lacks it."""
+        self.put_settings({WRITTEN_SINCE: False})
+        self._database.marks_writes = True
+
+    def note_commit(self, expected: WimIdentity | None, former: FormerWim | None = None) -> None:
         """Write down what the WIM will be when the commit under way is complete, durably.
 
         Should everything stop between the WIM's last write and the staging's, ``match`` then says
         COMMITTED instead of CHANGED. None says that no commit is under way.
         """
-        stored = None if expected is None else expected.to_json()
-        self.put_settings({"committing": stored})
+        if expected is None:
+            self.put_settings({"committing": None, "former": None})
+            forget_former(self.folder)
+        else:
+            has_way = former is not None and former.keep(expected.path, self.folder)
+            way = former.to_json() if former is not None and has_way else None
+            self.put_settings({"committing": expected.to_json(), "former": way})
         self._database.sync()
 
     def put_settings(self, settings: dict[str, Any]) -> None:
