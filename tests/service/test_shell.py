@@ -120,8 +120,7 @@ def test_pagers_get_utf_16_as_utf_8(
     path = tmp_path / "setup.log"
     path.write_bytes(data)
     (programs / "keep").write_text(
-        f'#!/bin/sh\nprintf "%s\\n" "$1" > "{tmp_path}/called"\n'
-        f'/bin/cat "$1" > "{tmp_path}/read"\n'
+        f'#!/bin/sh\nprintf "%s\\n" "$1" > "{tmp_path}/called"\n/bin/cat "$1" > "{tmp_path}/read"\n'
     )
     (programs / "keep").chmod(0o755)
     monkeypatch.setenv("PAGER", "keep")
