@@ -114,7 +114,7 @@ class WishingApp(App[None]):
         """Talk about a mount that cannot end."""
         for mount in self.mounts:
             if mount.mount_point == message.target:
-                dialog = UnmountDialog(self.bridge, mount, message.cause, message.holders)
+                dialog = UnmountDialog(self.bridge, mount, message.holders)
                 self.push_screen(dialog)
                 return
 

@@ -99,7 +99,7 @@ async def unmount_dialog(pilot: Pilot[None]) -> None:
     app = pilot.app
     assert isinstance(app, WimtuiApp)
     holders = app.bridge.services.holders_of(MOUNTS[0].mount_point)
-    app.push_screen(UnmountDialog(app.bridge, MOUNTS[0], "in use", holders))
+    app.push_screen(UnmountDialog(app.bridge, MOUNTS[0], holders))
     await settle(pilot)
     await until_shown(pilot, "setupact.log")
 

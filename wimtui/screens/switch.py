@@ -11,6 +11,7 @@ from textual.widgets import Button, Static
 
 from wimtui import messages, upkeep_messages
 from wimtui.screens.base import Dialog
+from wimtui.screens.unmount import BusyDialog
 from wimtui.widgets.cells import plain
 from wimtui.widgets.column_table import ColumnTable
 from wimtui.widgets.holder_table import HolderTable
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 
     from wimtui.bridge import Bridge
     from wimtui.service.mounts import MountSummary
-
-_LOOK_S = 1.0
 
 
 class SwitchImageDialog(Dialog):
@@ -94,26 +93,22 @@ class SwitchImageDialog(Dialog):
         self.action_close()
 
 
-class SwitchBusyDialog(Dialog):
+class SwitchBusyDialog(BusyDialog):
     """Shows who uses a mount that is to be switched; switches it once nobody does."""
 
-    AUTO_FOCUS: ClassVar[str | None] = "#wait"
     BINDINGS: ClassVar = [
         Binding("w", "wait", "Wait", tooltip="Switch as soon as nobody uses it"),
     ]
 
     def __init__(self, bridge: Bridge, refused: upkeep_messages.SwitchRefused) -> None:
-        super().__init__()
-        self._bridge = bridge
+        super().__init__(bridge, refused.wish.mount, refused.holders)
         self._wish = refused.wish
-        self._holders = refused.holders
-        self.is_waiting = False
 
     def compose(self) -> ComposeResult:
         """What is the matter, who it is, what to do."""
         with Vertical(classes="dialog") as dialog:
             dialog.border_title = "Mount in use"
-            yield Static(plain(self._wish.mount.mount_point), markup=False, classes="strong")
+            yield Static(plain(self.mount_summary.mount_point), markup=False, classes="strong")
             yield Static(
                 "Somebody has files open there, or works in one of its folders. It is mounted as "
                 "it was.",
@@ -124,14 +119,6 @@ class SwitchBusyDialog(Dialog):
             with Horizontal(classes="buttons"):
                 yield Button("Wait", id="wait", variant="primary", compact=True)
                 yield Button("Cancel", id="cancel", compact=True)
-
-    def on_mount(self) -> None:
-        """Show who it is and keep looking."""
-        self.query_one(HolderTable).show(list(self._holders))
-        self.set_interval(_LOOK_S, self._look)
-
-    def _look(self) -> None:
-        self._bridge.mounts.find_holders(self, self._wish.mount.mount_point)
 
     @on(messages.HoldersFound)
     def take_holders(self, message: messages.HoldersFound) -> None:
@@ -144,17 +131,9 @@ class SwitchBusyDialog(Dialog):
         elif not message.holders:
             self._say("nobody uses it any more: Wait switches it now")
 
-    def _say(self, text: str) -> None:
-        self.query_one("#outcome", Static).update(plain(text))
-
     @on(Button.Pressed, "#wait")
     def action_wait(self) -> None:
         """Switch as soon as nobody uses it."""
         self.is_waiting = True
         self._say("waiting…")
         self._look()
-
-    @on(Button.Pressed, "#cancel")
-    def cancelled(self) -> None:
-        """Leave the mount as it is."""
-        self.action_close()

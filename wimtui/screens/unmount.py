@@ -24,24 +24,42 @@ if TYPE_CHECKING:
 _LOOK_S = 1.0
 
 
-class UnmountDialog(Dialog):
-    """Closes when the mount is gone, or when the user leaves it."""
+class BusyDialog(Dialog):
+    """Shows who uses a mount, and keeps looking."""
 
     AUTO_FOCUS: ClassVar[str | None] = "#wait"
+
+    def __init__(self, bridge: Bridge, mount: MountSummary, holders: tuple[Holder, ...]) -> None:
+        super().__init__()
+        self.mount_summary = mount
+        self.is_waiting = False
+        self._bridge = bridge
+        self._holders = holders
+
+    def on_mount(self) -> None:
+        """Show who it is and keep looking."""
+        self.query_one(HolderTable).show(list(self._holders))
+        self.set_interval(_LOOK_S, self._look)
+
+    def _look(self) -> None:
+        self._bridge.mounts.find_holders(self, self.mount_summary.mount_point)
+
+    def _say(self, text: str) -> None:
+        self.query_one("#outcome", Static).update(plain(text))
+
+    @on(Button.Pressed, "#cancel")
+    def cancelled(self) -> None:
+        """Leave the mount as it is."""
+        self.action_close()
+
+
+class UnmountDialog(BusyDialog):
+    """Closes when the mount is gone, or when the user leaves it."""
+
     BINDINGS: ClassVar = [
         Binding("w", "wait", "Wait", tooltip="Unmount as soon as nobody uses it"),
-        Binding("f", "force", "Force", tooltip="Detach it now; who has files open keeps them"),
+        Binding("f", "force", "Force", tooltip="Detach it now; who has files open loses them"),
     ]
-
-    def __init__(
-        self, bridge: Bridge, mount: MountSummary, cause: str, holders: tuple[Holder, ...]
-    ) -> None:
-        super().__init__()
-        self._bridge = bridge
-        self.mount_summary = mount
-        self._cause = cause
-        self._holders = holders
-        self.is_waiting = False
 
     def compose(self) -> ComposeResult:
         """What is the matter, who it is, what to do."""
@@ -56,21 +74,13 @@ class UnmountDialog(Dialog):
             yield Static("", id="outcome", markup=False)
             yield Static(
                 "Wait unmounts once nobody uses it. Force detaches it from the folder at once; "
-                "open files stay readable until they are closed.",
+                "reading and writing open files fails from then on.",
                 classes="note",
             )
             with Horizontal(classes="buttons"):
                 yield Button("Wait", id="wait", variant="primary", compact=True)
                 yield Button("Force", id="force", variant="error", compact=True)
                 yield Button("Cancel", id="cancel", compact=True)
-
-    def on_mount(self) -> None:
-        """Show who it is and keep looking."""
-        self.query_one(HolderTable).show(list(self._holders))
-        self.set_interval(_LOOK_S, self._look)
-
-    def _look(self) -> None:
-        self._bridge.mounts.find_holders(self, self.mount_summary.mount_point)
 
     @on(messages.HoldersFound)
     def take_holders(self, message: messages.HoldersFound) -> None:
@@ -106,9 +116,6 @@ class UnmountDialog(Dialog):
         message.stop()
         self._say(message.cause + (f" → {message.hint}" if message.hint else ""))
 
-    def _say(self, text: str) -> None:
-        self.query_one("#outcome", Static).update(plain(text))
-
     @on(Button.Pressed, "#wait")
     def action_wait(self) -> None:
         """Unmount as soon as nobody uses it."""
@@ -121,8 +128,3 @@ class UnmountDialog(Dialog):
         """Detach it."""
         self._say("detaching…")
         self._bridge.mounts.unmount(self, self.mount_summary, force=True)
-
-    @on(Button.Pressed, "#cancel")
-    def cancelled(self) -> None:
-        """Leave the mount."""
-        self.action_close()
