@@ -123,6 +123,9 @@ def test_an_interrupt_before_the_daemon_is_known_ends_it(command: DaemonCommand)
         import signal, subprocess
         from wimtui.control.spawn import DaemonCommand, spawn_daemon
 
+        # What runs in the background of a shell has it ignored.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
         class Interrupted(subprocess.Popen):
             def __init__(self, *arguments, **options):
                 super().__init__(*arguments, **options)

@@ -103,7 +103,8 @@ class RecoverScreen(WimtuiScreen):
             for mount in mounts
             if not mount.alive
         )
-        if self._known is not None and known != self._known:
+        # The first time too: something may have died since the screen began to look.
+        if known != self._known:
             self.bridge.recovery.read(self)
         self._known = known
 
