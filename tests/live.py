@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import subprocess
 import time
@@ -13,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import posix_ipc
 import pytest
 
-from wimtui.control.processes import start_ticks
 from wimtui.service.mounts import list_mounts
 
 if TYPE_CHECKING:
@@ -38,21 +38,26 @@ class Live:
 
     def daemons(self) -> list[int]:
         """Processes that were started with this runtime folder to serve a mount."""
-        return [pid for pid in self.processes() if b"wimtui.daemon" in _read(pid, "cmdline")]
+        return [
+            pid
+            for pid in _running()
+            if b"wimtui.daemon" in _read(pid, "cmdline") and self._is_own(pid)
+        ]
 
     def processes(self) -> list[int]:
         """All that have this runtime folder: also a daemon that still is a copy of its starter.
 
         And any process that is being started at this very moment, as its environment is not known.
         """
-        setting = b"WIMTUI_RUNTIME_DIR=" + os.fsencode(self.runtime)
-        running = (int(one.name) for one in Path("/proc").iterdir() if one.name.isdecimal())
-        found = ((pid, _read(pid, "environ")) for pid in running)
         return [
             pid
-            for pid, environment in found
-            if setting in environment.split(b"\0") or (not environment and _has_program(pid))
+            for pid in _running()
+            if self._is_own(pid) or (not _read(pid, "environ") and _has_program(pid))
         ]
+
+    def _is_own(self, pid: int) -> bool:
+        setting = b"WIMTUI_RUNTIME_DIR=" + os.fsencode(self.runtime)
+        return setting in _read(pid, "environ").split(b"\0")
 
     def entries(self) -> list[Path]:
         """Registry files."""
@@ -68,11 +73,17 @@ class Live:
         return mount
 
     def kill_daemons(self) -> None:
-        killed = self.daemons()
-        for pid in killed:
+        """Kill all; returns when the last thread of each is gone, and its locks with it."""
+        for pid in self.daemons():
             with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        wait_for(lambda: all(start_ticks(pid) is None for pid in killed), "the end of daemons")
+                descriptor = os.pidfd_open(pid)
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                    poll = select.poll()
+                    poll.register(descriptor, select.POLLIN)
+                    assert poll.poll(DEADLINE_S * 1000), "the end of a daemon"
+                finally:
+                    os.close(descriptor)
 
     def nothing_left(self, where: Path, mount_ids: list[str]) -> None:
         """Nothing of these mounts is in the kernel, the registry, the queues or the processes."""
@@ -81,6 +92,10 @@ class Live:
         assert self.entries() == []
         assert [one for one in mount_ids if queue_exists(one)] == []
         assert list((self.runtime / "clients").glob("*")) == []
+
+
+def _running() -> list[int]:
+    return [int(one.name) for one in Path("/proc").iterdir() if one.name.isdecimal()]
 
 
 def _read(pid: int, name: str) -> bytes:
