@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import stat
 from pathlib import Path
 
@@ -154,4 +155,4 @@ def test_root_does_not_write_into_the_home_that_sudo_leaves(
 ) -> None:
     os.chown(places / "home", 1000, -1)
     monkeypatch.setattr(paths, "private_folder", lambda folder: folder)
-    assert paths.config_dir() == Path("/root/.config/wimtui")
+    assert paths.config_dir() == Path(pwd.getpwuid(0).pw_dir, ".config", "wimtui")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import stat
 from typing import TYPE_CHECKING, TypeVarTuple
 
@@ -332,8 +333,10 @@ class Overlay:
             self.contents.open_streams.frozen = frozenset()
             used = {n for node in self.layer.nodes.values() for n in node.staged_files()}
             self.store.discard_files(snapshot.frozen - used)
-            # After a commit that is everything it wrote: not to be left until more piles up.
-            self.store.collect()
+            # After a commit that is everything it wrote: not to be left until more piles up. The
+            # commit is done, though, whatever the staging disk says.
+            with contextlib.suppress(OSError):
+                self.store.collect()
 
     # file:stream
 
