@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import closing
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Final
 
@@ -179,7 +180,7 @@ class CommitCalls:
                 job.note(f"{event.level} {event.text}")
 
         try:
-            with running:
+            with closing(running):
                 ended = running.follow(take, token, self._leave)
             if ended is not None and ended.outcome is not Outcome.DONE:
                 raise RemoteError(ended.code, ended.text or "the commit failed", hint=ended.hint)

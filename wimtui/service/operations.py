@@ -16,7 +16,6 @@ from wimtui.service.stagings import find_staged
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import TracebackType
 
     from wimtui.control.protocol import Event
     from wimtui.engine.progress import CancelToken
@@ -96,14 +95,3 @@ class RunningOperation:
     def close(self) -> None:
         """End the connection; harmless when done twice."""
         self._client.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
