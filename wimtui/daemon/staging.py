@@ -129,13 +129,13 @@ class Staging:
             if request.staging_path:
                 store = StagingStore.open(Path(request.staging_path))
                 undo.callback(store.close)
-                store = _matching(store, image, identity, undo)
+                store = _matching(store, request, image, identity, undo)
             else:
                 store = _new_store(request, image, identity, options)
                 undo.callback(store.remove)
             folder = os.fspath(store.folder)
             remember_staging(folder)
-            store.put_settings({"mount": request.to_options(), "options": options.to_json()})
+            store.note_mount(request.to_options(), options)
             overlay = Overlay(image.view.metadata, image.archive.blobs, store, options)
             note = StagingNote(request.to_options(), created=time.time())
             staging = cls(image, lock, overlay, note)
@@ -246,11 +246,15 @@ def _new_store(
     request: MountRequest, image: MountedImage, identity: WimIdentity, options: OverlayOptions
 ) -> StagingStore:
     parent = Path(request.staging_parent or Path(request.wim_path).parent)
-    return StagingStore.create(parent, identity, image.index, options)
+    return StagingStore.create(parent, identity, image.index, options, request.to_options())
 
 
 def _matching(
-    store: StagingStore, image: MountedImage, identity: WimIdentity, undo: ExitStack
+    store: StagingStore,
+    request: MountRequest,
+    image: MountedImage,
+    identity: WimIdentity,
+    undo: ExitStack,
 ) -> StagingStore:
     """Return the store if it belongs to the WIM as it is, or an empty one after its commit."""
     facts = store.facts
@@ -264,7 +268,8 @@ def _matching(
         case IdentityMatch.COMMITTED:
             log.warning("%s: what was staged is in the WIM already", store.folder)
             parent = store.folder.parent
-            fresh = StagingStore.create(parent, identity, facts.image, facts.options)
+            options = request.to_options()
+            fresh = StagingStore.create(parent, identity, facts.image, facts.options, options)
             undo.callback(fresh.remove)
             store.remove()
             forget_staging(os.fspath(store.folder))

@@ -166,7 +166,7 @@ def _request_of(staged: StagedMount) -> MountRequest:
     if not options:
         raise NotAMountError(
             "nobody noted how it was mounted",
-            path=staged.mount_point,
+            path=staged.mount_point or staged.staging,
             hint="unmount it and mount it anew",
         )
     try:

@@ -223,8 +223,12 @@ class StagingStore:
             self.put_settings({"committing": expected.to_json(), "former": way})
         self._database.sync()
 
+    def note_mount(self, mount: dict[str, Any], options: OverlayOptions) -> None:
+        """Write down how it is mounted now; a power cut may bring back how it was before."""
+        self.put_settings({"mount": mount, "options": options.to_json()})
+
     def put_settings(self, settings: dict[str, Any]) -> None:
-        """Write settings, such as ``mount`` or ``options``."""
+        """Write settings by their names in the ``setting`` table."""
         self._database.put_settings(settings)
         self.facts = StagingFacts.from_settings(self._database.settings())
 
