@@ -4,7 +4,7 @@ PY      := .venv/bin/python
 KERNELS := $(shell find wimtui -name '*.pyx' -o -name '*.pxd')
 CLI     := $(PY) -m wimtui
 
-.PHONY: help run test test-fast test-kills test-asan build lint format types stubs snapshots screenshots sample bench dist clean
+.PHONY: help run test test-fast test-kills hunt test-asan build lint format types stubs snapshots screenshots sample bench dist clean
 .DEFAULT_GOAL := help
 
 help:            ## this list
@@ -33,6 +33,9 @@ test-fast: .venv/.ready-test build/.kernels  ## no mounts, nothing slow
 test-kills: .venv/.ready-test build/.kernels  ## kill the daemon at 200 moments, and 50 times during commits
 	@WIMTUI_KILLS=200 $(PY) -m pytest -s tests/readwrite/test_kills.py
 	@WIMTUI_KILLS=50 $(PY) -m pytest -s tests/readwrite/test_commit.py -k killed
+
+hunt: .venv/.ready-test build/.kernels  ## tests that throw dice, with fresh ones, ROUNDS times over or until one fails
+	@for round in $$(seq $(or $(ROUNDS),10)); do $(PY) -m pytest -q -x -n 2 --dist loadgroup -m "dice or hypothesis" $(ARGS) || exit 1; done
 
 test-asan: .venv/.ready-test  ## codec, container and image tests under AddressSanitizer
 	tools/asan.sh $(ARGS)

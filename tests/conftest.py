@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 
+from tests.dice import IS_CI
+
 ROOT = Path(__file__).resolve().parent.parent
 REQUIRE_FUSE = "WIMTUI_REQUIRE_FUSE"
 """Set to 1 where tests must mount: what would be skipped fails instead."""
@@ -19,7 +21,8 @@ STALE_KERNELS = "WIMTUI_STALE_KERNELS"
 
 # Nothing depends on how fast the machine is. A failure is told as one error, whose message holds
 # the failing example and how to have it again; so it is in the summary of a run too. Making the
-# example smaller may take minutes, more than a CI machine has for all tests.
+# example smaller may take minutes, more than a CI machine has for all tests. There the examples are
+# the same each time, as in Hypothesis' own profile for CI.
 settings.register_profile(
     "wimtui",
     deadline=None,
@@ -29,11 +32,12 @@ settings.register_profile(
         HealthCheck.data_too_large,
     ],
     print_blob=True,
+    derandomize=IS_CI,
     report_multiple_bugs=False,
     phases=[
         phase
         for phase in Phase
-        if phase is not Phase.explain and (phase is not Phase.shrink or not os.environ.get("CI"))
+        if phase is not Phase.explain and (phase is not Phase.shrink or not IS_CI)
     ],
 )
 settings.load_profile("wimtui")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.container.builder import WimBuilder
+from tests.dice import thrown_seed
 from tests.image.raw_metadata import REPARSE, SYMLINK_TAG, Raw, build, directory
 from tests.live import SAMPLE
 from tests.oracle.wims import words
@@ -86,6 +87,7 @@ def look_at(path: Path) -> int:
     return errors
 
 
+@pytest.mark.dice
 @pytest.mark.parametrize("name", SOURCES)
 def test_broken_bytes(tmp_path: Path, name: str) -> None:
     whole = SOURCES[name]()
@@ -94,7 +96,7 @@ def test_broken_bytes(tmp_path: Path, name: str) -> None:
     errors = 0
     with contextlib.redirect_stdout(io.StringIO()):
         assert look_at(path) == 0
-        first = random.randrange(1 << 32)
+        first = thrown_seed()
         for seed in range(first, first + (ROUNDS if name != "sample" else ROUNDS // 4)):
             data = bytearray(whole)
             break_somewhere(data, random.Random(seed))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.dice import thrown_seed
 from tests.live import SAMPLE, Live, clear, mount_points, queue_exists, wait_for
 from tests.mounting import WIMTUI, mount_point, wimtui
 from wimtui.service.mounts import unmount_at
@@ -150,10 +151,9 @@ def test_what_is_no_mount(where: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.dice
 def test_the_shell_is_killed_while_it_mounts(live: Live, where: Path) -> None:
-    seed = random.randrange(1 << 32)
-    print(f"seed {seed}")
-    rng = random.Random(seed)
+    rng = random.Random(thrown_seed())
     for _ in range(KILLS):
         shell = subprocess.Popen([*WIMTUI, "mount", SAMPLE, "1", where], stderr=subprocess.DEVNULL)
         time.sleep(rng.uniform(0, 0.5))

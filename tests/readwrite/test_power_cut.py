@@ -18,13 +18,14 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from tests.dice import thrown_seed
 from tests.mounting import mount_point, wimtui
 from tests.readwrite.mounts import copied_sample, mounted_rw
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = [pytest.mark.fuse, pytest.mark.slow]
+pytestmark = [pytest.mark.fuse, pytest.mark.slow, pytest.mark.dice]
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 CUTS: Final = int(os.environ.get("WIMTUI_POWER_CUTS", "3"))
@@ -143,9 +144,7 @@ def check(root: Path, files: dict[str, bytes], gone: set[str]) -> None:
 
 
 def test_what_was_synced_survives_a_power_cut(tmp_path: Path) -> None:
-    seed = int(os.environ.get("WIMTUI_SEED", random.randrange(1 << 32)))
-    print(f"WIMTUI_SEED={seed}")
-    rng = random.Random(seed)
+    rng = random.Random(thrown_seed())
     wim = copied_sample(tmp_path)
     cuts = []
     with lossy_disk() as disk, mounted_rw(wim, "--staging-dir", str(disk)) as mounted:
