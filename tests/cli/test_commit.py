@@ -209,10 +209,62 @@ def test_data_overwritten_under_a_mount_is_not_copied(mounted: Mounted) -> None:
     for offset in range(208, len(data)):
         data[offset] ^= 0x55
     data[24:40] = random.Random(1).randbytes(16)
+    before = mounted.wim.read_bytes()
     mounted.wim.write_bytes(data)
-    wimtui("commit", mounted.path, f"--save-as={other}", code=2)
+    for options in ([], ["--rebuild"], [f"--save-as={other}"]):
+        said = wimtui("commit", mounted.path, *options, code=88).stderr
+        assert f"{mounted.wim}: the WIM was overwritten in place while it was open" in said
+        assert "copy its old bytes back" in said
+        assert "wimtui export" in said
     assert not other.exists()
-    assert len(mounted.status()["changes"]) == 2
+    status = mounted.status()
+    assert len(status["changes"]) == 2
+    assert status["state"] == mounted.summary()["status"] == "invalid"
+    assert status["detail"] == mounted.summary()["detail"]
+    assert "overwritten" in status["detail"]
+    mounted.wim.write_bytes(before)
+    assert mounted.status()["state"] == "ok"
+    wimtui("commit", mounted.path)
+    assert_changed(mounted.wim)
+
+
+def test_a_mount_ends_whatever_became_of_its_wim(mounted: Mounted) -> None:
+    change(mounted)
+    before = mounted.wim.read_bytes()
+    mounted.wim.write_bytes(b"no WIM")
+    assert mounted.status()["state"] == "invalid"
+    said = wimtui("unmount", mounted.path, "--commit", code=88).stderr
+    assert "overwritten in place" in said
+    wimtui("unmount", mounted.path, "--keep")
+    (staging,) = mounted.stagings()
+    mounted.wim.write_bytes(before)
+    wimtui("commit", staging)
+    assert_changed(mounted.wim)
+
+
+def test_mounts_tell_what_became_of_the_wim(tmp_path: Path) -> None:
+    wim = copied_sample(tmp_path)
+    with mounted_rw(wim) as writer, mounted_ro(wim) as reader:
+
+        def details() -> list[str]:
+            facts = wimtui_json("status", writer.path), wimtui_json("status", reader)
+            assert [one["state"] for one in facts] == ["ok", "ok"]
+            return [one["detail"] for one in facts]
+
+        data = (reader / "setup.exe").read_bytes()
+        for options in ([], ["--new-image", "--name=third"]):
+            change(writer)
+            wimtui("commit", writer.path, *options)
+            wimtui("restore", writer.path, "/") if options else None
+            (writer.path / "notepad.lnk").touch()
+            assert details() == ["", ""], "an append harms no reader"
+        wimtui("commit", writer.path, "--rebuild")
+        own, others = details()
+        assert own == ""
+        assert "replaced; this mount still shows the old one" in others
+        assert (reader / "setup.exe").read_bytes() == data
+        wim.rename(tmp_path / "away.wim")
+        assert [("renamed" in one) for one in details()] == [True, True]
 
 
 def test_json_is_lines(mounted: Mounted) -> None:

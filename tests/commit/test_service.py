@@ -15,10 +15,11 @@ import pytest
 from tests.commit.invariants import check_wim
 from tests.commit.trees import TestTree, contents
 from tests.commit.ways import words
+from tests.oracle.wims import WIMLIB
 from wimtui.engine.archive import Archive
 from wimtui.engine.codecs.base import CodecId
 from wimtui.engine.commit.capture import CaptureOptions, capture
-from wimtui.engine.errors import CancelledError, NameEncodingError, OpenFailedError, UsageError
+from wimtui.engine.errors import CancelledError, OpenFailedError, UsageError
 from wimtui.engine.image.tagged_items import extended_attributes, unix_data
 from wimtui.engine.progress import CancelToken
 from wimtui.service.editing import parse_compression
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 def wimtui(*arguments: str | Path, code: int = 0) -> str:
     done = subprocess.run(
         [sys.executable, "-m", "wimtui", *map(str, arguments)],
-        capture_output=True, text=True, check=False, timeout=120,
+        capture_output=True, text=True, errors="replace", check=False, timeout=120,
     )  # fmt: skip
     assert done.returncode == code, done.stderr
     return done.stdout if code == 0 else done.stderr
@@ -208,9 +209,56 @@ def test_captures_that_cannot_be(tmp_path: Path) -> None:
     token.cancel()
     with pytest.raises(CancelledError):
         capture(str(tmp_path), CaptureOptions(cancel=token))
-    (tmp_path / os.fsdecode(b"\xff")).touch()
-    with pytest.raises(NameEncodingError, match="not UTF-8"):
-        capture(str(tmp_path))
+
+
+@pytest.mark.parametrize("is_link", [False, True], ids=["name", "link"])
+def test_what_is_no_utf8_is_named(tmp_path: Path, is_link: bool) -> None:
+    source = tmp_path / "source"
+    (source / "sub").mkdir(parents=True)
+    if is_link:
+        (source / "sub" / "l").symlink_to(os.fsdecode(b"bad\xff"))
+    else:
+        (source / "sub" / os.fsdecode(b"bad\xff")).touch()
+    wim = tmp_path / "a.wim"
+    said = wimtui("capture", source, wim, code=31)
+    assert os.fspath(source / "sub" / ("l" if is_link else "bad")) in said
+    assert r"b'bad\xff' is not UTF-8" in said
+    assert "rename" in said
+    assert not wim.exists()
+    if WIMLIB is not None:
+        given = [str(WIMLIB), "capture", str(source), str(wim)]
+        assert subprocess.run(given, capture_output=True, check=False).returncode == 31
+
+
+@pytest.mark.parametrize(
+    "path", ["DIRCOUNT", "FILECOUNT", "TOTALBYTES", "HARDLINKBYTES", "LASTMODIFICATIONTIME/LOWPART"]
+)
+def test_what_a_write_reckons_cannot_be_set(tmp_path: Path, source: Path, path: str) -> None:
+    wim = tmp_path / "a.wim"
+    for command in (("new", wim), ("capture", source, wim), ("set", wim, "1")):
+        before = wim.read_bytes() if wim.exists() else None
+        said = wimtui(*command, f"--property={path}=3", code=24)
+        assert f"the property {path} cannot be set" in said
+        assert (wim.read_bytes() if wim.exists() else None) == before
+        if before is None:
+            wimtui("new", wim)
+
+
+def test_properties_that_are_more_than_text(tmp_path: Path, source: Path) -> None:
+    wim = tmp_path / "a.wim"
+    wimtui("new", wim, "--name=one")
+    wimtui("capture", source, wim, "--property=NAME=two")
+    assert "is named 'one' already" in wimtui("set", wim, "2", "--property=NAME=one", code=11)
+    for wrong in ("CREATIONTIME=3", "CREATIONTIME/HIGHPART=3", "CREATIONTIME/x=0x3"):
+        assert "HIGHPART and CREATIONTIME/LOWPART" in wimtui(
+            "set", wim, "2", f"--property={wrong}", code=24
+        )
+    wimtui("set", wim, "2", "--property=CREATIONTIME/HIGHPART=0x01D00000", "--property=NAME=2")
+    with Archive.open(wim) as archive:
+        element = archive.wim.xml.images[1]
+        assert element.name == "2"
+        assert element.get_time("CREATIONTIME") >> 32 == 0x01D00000
+    check_wim(wim)
 
 
 def test_compression_as_an_argument() -> None:

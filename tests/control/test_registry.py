@@ -83,10 +83,29 @@ def test_status(
     assert judge(*lines, alive=alive, **changes).status is status
 
 
+@pytest.mark.parametrize("mode", ["ro", "rw"])
+def test_what_became_of_the_wim_is_told(mode: str) -> None:
+    def judged(wim_state: str, state: DaemonState = DaemonState.OK) -> MountRecord:
+        return judge(OURS, alive=True, mode=mode, wim_state=wim_state, state=state)
+
+    assert (judged("").status, judged("").detail) == (MountStatus.OK, "")
+    lost = judged("overwritten")
+    assert (lost.status, lost.is_covered) == (MountStatus.INVALID, False)
+    assert ("export" if mode == "rw" else "mount it anew") in lost.detail
+    for state, word in (("replaced", "still shows the old one"), ("gone", "removed or renamed")):
+        assert judged(state).status is MountStatus.OK
+        assert word in judged(state).detail
+        committing = judged(state, DaemonState.COMMITTING)
+        assert (committing.status, committing.detail) == (MountStatus.COMMITTING, "")
+    assert judged("what a later version says").status is MountStatus.OK
+
+
 def test_where_it_went() -> None:
     assert judge(MOVED, alive=True).mount_points == ("/mnt/moved",)
     assert "moved to /mnt/moved" in judge(MOVED, alive=True).detail
     assert "over it" in judge(OURS, COVER, alive=True).detail
+    assert judge(OURS, COVER, alive=True).is_covered
+    assert not judge(MOVED, alive=True).is_covered
 
 
 def test_a_device_number_that_serves_again_is_the_living_entrys() -> None:

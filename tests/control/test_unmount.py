@@ -93,7 +93,9 @@ def test_nothing_is_mounted(start_daemon: StartDaemon) -> None:
     with pytest.raises(NotAMountError):
         unmount(record_of(record.entry.mount_id), Unmount())
     covered = (record.entry.mount_point,)
-    invalid = dataclasses.replace(record, status=MountStatus.INVALID, mount_points=covered)
+    invalid = dataclasses.replace(
+        record, status=MountStatus.INVALID, alive=True, mount_points=covered, is_covered=True
+    )
     with pytest.raises(NotAMountError):
         unmount(invalid, Unmount())
 

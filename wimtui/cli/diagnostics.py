@@ -40,6 +40,7 @@ class ExitCode(IntEnum):
     PIPABLE = 26
     REPARSE_DATA = 27
     BLOB_HASH = 28
+    NAME_ENCODING = 31
     IS_A_DIRECTORY = 32
     NO_METADATA = 36
     MESSAGE_QUEUE = 38

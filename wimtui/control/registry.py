@@ -26,6 +26,17 @@ _RUBBISH_AGE_S = 60.0
 """Files in the registry that are no entries may be about to become one for this long."""
 
 
+_OVERWRITTEN = "the WIM was overwritten in place, and files in it can be read no more"
+_WAY_OUT = {
+    "ro": "; unmount it and mount it anew",
+    "rw": "; copy the old bytes back with cp, or save what is staged with wimtui export",
+}
+_STILL_SHOWN = {
+    "replaced": "the WIM was replaced; this mount still shows the old one",
+    "gone": "the WIM was removed or renamed; this mount still shows it",
+}
+
+
 class MountStatus(StrEnum):
     """How a mount stands."""
 
@@ -38,7 +49,8 @@ class MountStatus(StrEnum):
     DETACHED = "detached"
     """Changes are staged and nothing is mounted: to be remounted, committed or discarded."""
     INVALID = "invalid"
-    """The daemon lives, and its mount is not what is visible at the mount point."""
+    """The daemon lives, and its mount is not what is visible at the mount point; or its WIM was
+    overwritten."""
     UNKNOWN = "unknown"
     """Mounted, and no entry tells by whom: a daemon of another session, or one that is dead."""
     ENDED = "ended"
@@ -57,6 +69,7 @@ class MountRecord:
         detail: Why, in words, where the status alone does not say it; may be empty.
         runtime: The runtime folder of the entry, None without an entry.
         mount_points: Every place where the kernel has it mounted; bind mounts make it several.
+        is_covered: Whether something else is mounted over it.
     """
 
     entry: RegistryEntry
@@ -65,6 +78,7 @@ class MountRecord:
     detail: str = ""
     runtime: Path | None = None
     mount_points: tuple[str, ...] = ()
+    is_covered: bool = False
 
     @property
     def folder(self) -> RegistryFolder | None:
@@ -164,7 +178,10 @@ def reconcile(
             del free[own.device]
         status, detail = _judge(one, own, table)
         points = () if own is None else _mount_points(table, own.device)
-        records.append(MountRecord(one.entry, status, one.alive, detail, one.runtime, points))
+        is_covered = own is not None and _is_covered(one.entry.mount_point, own.device, table)
+        records.append(
+            MountRecord(one.entry, status, one.alive, detail, one.runtime, points, is_covered)
+        )
     records.sort(key=lambda record: record.entry.created)
     unknown = [mount for mount in free.values() if uid is None or mount.user_id in (uid, None)]
     return (*records, *(_unrecorded(mount, table) for mount in unknown))
@@ -236,13 +253,12 @@ def _judge(
             return MountStatus.DETACHED, "not mounted, uncommitted changes are staged"
         return MountStatus.ENDED, ""
     if mount is not None:
-        on_top = table.at(entry.mount_point)
-        if on_top is not None and on_top.device == mount.device:
-            return MountStatus(entry.state), ""
-        points = _mount_points(table, mount.device)
-        if entry.mount_point in points:
+        if _is_covered(entry.mount_point, mount.device, table):
             return MountStatus.INVALID, "something else is mounted over it"
-        return MountStatus.INVALID, f"moved to {', '.join(points)}"
+        points = _mount_points(table, mount.device)
+        if entry.mount_point not in points:
+            return MountStatus.INVALID, f"moved to {', '.join(points)}"
+        return _told_of_wim(MountStatus(entry.state), entry.mode, entry.wim_state)
     if entry.state in (DaemonState.STARTING, DaemonState.COMMITTING, DaemonState.UNMOUNTING):
         return MountStatus(entry.state), ""
     if _in_other_namespace(entry.pid):
@@ -250,6 +266,21 @@ def _judge(
     if entry.state is DaemonState.DETACHED or staging_left:
         return MountStatus.DETACHED, "not mounted, uncommitted changes are staged"
     return MountStatus.UNMOUNTING, "unmounted, the daemon is about to end"
+
+
+def _told_of_wim(status: MountStatus, mode: str, wim_state: str) -> tuple[MountStatus, str]:
+    """Return the status of a mount, and why, as its WIM stands.
+
+    Args:
+        status: As the mount stands.
+        mode: ``ro`` or ``rw``.
+        wim_state: ``overwritten``, ``replaced`` or ``gone``; empty, or what a later version says.
+    """
+    if status is not MountStatus.OK:
+        return status, ""
+    if wim_state == "overwritten":
+        return MountStatus.INVALID, _OVERWRITTEN + _WAY_OUT.get(mode, "")
+    return status, _STILL_SHOWN.get(wim_state, "")
 
 
 def _is_staging_left(entry: RegistryEntry) -> bool:
@@ -279,6 +310,13 @@ def _unrecorded(mount: MountInfo, table: MountTable) -> MountRecord:
 
 def _mount_points(table: MountTable, device: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(mount.mount_point for mount in table.of_device(device)))
+
+
+def _is_covered(mount_point: str, device: str, table: MountTable) -> bool:
+    """Whether a mount is at its mount point, and something else on top of it."""
+    on_top = table.at(mount_point)
+    is_on_top = on_top is not None and on_top.device == device
+    return not is_on_top and mount_point in _mount_points(table, device)
 
 
 def _in_other_namespace(pid: int) -> bool:

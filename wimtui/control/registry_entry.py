@@ -101,6 +101,8 @@ class RegistryEntry:
     device: str = ""
     """``major:minor`` of the mount; empty until mounted."""
     state: DaemonState = DaemonState.STARTING
+    wim_state: str = ""
+    """What became of the WIM since it was mounted: ``overwritten``, ``replaced`` or ``gone``."""
     wimtui_version: str = ""
     created: float = 0.0
     """Seconds since 1970."""

@@ -81,7 +81,7 @@ def unmount(
         ControlError: Something else.
     """
     point = record.entry.mount_point
-    if record.status is MountStatus.INVALID and point in record.mount_points:
+    if record.alive and record.is_covered:
         raise NotAMountError(record.detail, path=point, hint="undo that, then unmount")
     if not record.alive:
         if record.status not in (MountStatus.DEAD, MountStatus.UNKNOWN):

@@ -13,8 +13,10 @@ import trio
 from wimtui.control.protocol import CommitMode
 from wimtui.daemon.commit_request import commit_plan
 from wimtui.daemon.telling import Teller
+from wimtui.engine.commit.errors import ArchiveChangedError
 from wimtui.engine.commit.overlay import commit_overlay
-from wimtui.engine.errors import WimError
+from wimtui.engine.container.file_state import is_overwritten
+from wimtui.engine.errors import FormatError, WimError
 from wimtui.engine.progress import CancelToken, Phase, Progress
 from wimtui.engine.staging.identity import WimIdentity
 from wimtui.engine.staging.rebase import Rebase
@@ -113,11 +115,17 @@ class Committer:
         staging = self._staging
 
         def write() -> WriteResult:
-            chosen = plan
-            if plan.options.save_as is not None and self._is_overwritten():
+            archive, chosen = staging.image.archive, plan
+            if plan.options.save_as is not None and self._is_written_to():
                 # Then each blob is decoded and hashed, for its bytes may be others now.
                 chosen = replace(plan, options=replace(plan.options, recompress=True))
-            return commit_overlay(staging.image.archive, staging.overlay, snapshot, chosen)
+            try:
+                return commit_overlay(archive, staging.overlay, snapshot, chosen)
+            except FormatError as error:
+                if not is_overwritten(archive.wim):
+                    raise
+                problem = f"data that the result needs is gone ({error})"
+                raise ArchiveChangedError.overwritten(archive.wim.path, problem) from error
 
         result = await trio.to_thread.run_sync(write)
         if result.lock is not None:
@@ -125,7 +133,7 @@ class Committer:
             staging.lock = result.lock
         return result
 
-    def _is_overwritten(self) -> bool:
+    def _is_written_to(self) -> bool:
         """Whether the very file that is mounted from has other tables than when it was opened."""
         try:
             now = WimIdentity.of(self._staging.image.archive)

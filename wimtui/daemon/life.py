@@ -33,6 +33,7 @@ from wimtui.control.protocol import (
 )
 from wimtui.control.unmount import busy_error, unmount_kernel
 from wimtui.daemon.server import RequestServer
+from wimtui.daemon.wim_watch import WimWatch
 from wimtui.engine.errors import CancelledError, UsageError, WimError
 from wimtui.engine.fuse.session import SessionEnd
 from wimtui.engine.progress import CancelToken
@@ -91,6 +92,7 @@ class MountLife:
     ) -> None:
         self._request = request
         self._image = image
+        self._wim = WimWatch(image, lambda found: self._note(wim_state=found.value))
         self._changes = changes
         self._session = session
         self._registry = registry
@@ -113,6 +115,7 @@ class MountLife:
             nursery.start_soon(self._server.serve)
             nursery.start_soon(self._obey_signals, signals)
             nursery.start_soon(self._keep_registered)
+            nursery.start_soon(self._wim.run)
             end = await self._session.serve()
             log.info("%s: %s", self._request.mount_point, end.value)
             self._session.close(unmount=True)
@@ -216,6 +219,7 @@ class MountLife:
         activity = self._session.operations.activity
         totals = None if self._changes is None else await self._changes.totals()
         cache = self._image.cache_figures()
+        await self._wim.look()
         return StatusReply(
             state=self._registry.entry.state,
             mount_id=self._request.mount_id,

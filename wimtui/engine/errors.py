@@ -323,6 +323,8 @@ class InvalidNameError(NodeError):
 class NameEncodingError(NodeError):
     """A name that is not UTF-8 (EILSEQ)."""
 
+    code = 31
+
 
 class NameTooLongError(NodeError):
     """A name over 255 UTF-16 units (ENAMETOOLONG)."""

@@ -79,6 +79,8 @@ class MountReport:
     staging_path: str
     staged_nbytes: int
     changes: tuple[StagedChange, ...]
+    detail: str = ""
+    """Why the state is what it is, where that does not say it."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the fields as JSON values."""
@@ -160,19 +162,22 @@ def _live_report(staged: StagedMount) -> MountReport:
             _, listed = LiveSource(client).changes()
             changes = tuple(map(StagedChange.from_json, listed or ()))
     started_ns = status.data.get("started_at_ns")
-    entry = staged.record.entry
+    # Before it answered the daemon has looked at the WIM, and written down how that stands.
+    record = find_staged(staged.record.entry.mount_id).record or staged.record
+    entry = record.entry
     return MountReport(
         mount_point=entry.mount_point,
         wim_path=entry.wim_path,
         image_index=status.image_index,
         image_name=status.image_name,
         mode=status.mode,
-        state=staged.record.status.value,
+        state=record.status.value,
         uptime_s=time.time() - started_ns / 1e9 if isinstance(started_ns, int) else None,
         open_handles=status.open_handles,
         staging_path=entry.staging_path,
         staged_nbytes=status.staged_nbytes,
         changes=changes,
+        detail=record.detail,
     )
 
 

@@ -45,8 +45,10 @@ def _facts(report: MountReport) -> list[tuple[str, object]]:
         ("Image", f"{report.image_index}{name}"),
         ("Mode", "read-write" if report.mode == "rw" else "read-only"),
         ("State", state),
-        ("Open files", report.open_handles),
     ]
+    if report.detail:
+        facts.append(("Note", report.detail))
+    facts.append(("Open files", report.open_handles))
     if report.mode == "rw":
         facts += [
             ("Staging folder", shown(report.staging_path)),

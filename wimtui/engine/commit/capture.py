@@ -105,7 +105,7 @@ def capture(directory: str, options: CaptureOptions | None = None) -> CapturedTr
     Raises:
         OpenFailedError: It is no directory, or cannot be read.
         ReadFailedError: Something below it cannot be read.
-        NameEncodingError: A name is not UTF-8.
+        NameEncodingError: A name or the target of a link is not UTF-8.
         CancelledError: Stopped.
     """
     return _Scan(directory, options or CaptureOptions()).run()
@@ -170,10 +170,7 @@ class _Scan:
         if kind in _UNIX_ONLY and not self._options.unix_data:
             self._tree.skipped.append(f"{path}: devices, fifos and sockets need --unix-data")
             return None
-        try:
-            text_from_wtf8(name)
-        except NameEncodingError as error:
-            raise NameEncodingError(error.message, path=path, hint=error.hint) from error
+        _check_utf8(name, f"the name {name!r}", path)
         key = (status.st_dev, status.st_ino)
         first = self._inodes.get(key)
         if first is not None:
@@ -228,6 +225,7 @@ class _Scan:
             target = os.readlink(os.fsencode(path))  # noqa: PTH115  # as bytes
         except OSError as error:
             raise ReadFailedError(f"cannot read: {error.strerror}", path=path) from error
+        _check_utf8(target, f"the link target {target!r}", path)
         node.attributes = FileAttribute.REPARSE_POINT
         node.reparse_tag = ReparseTag.SYMLINK
         node.rp_flags = RP_FLAG_NOT_FIXED
@@ -280,6 +278,18 @@ class _Scan:
         token = b"not hashed  " + self._tokens.to_bytes(8, "big")
         self._tree.sources[token] = source
         return token
+
+
+def _check_utf8(name: bytes, what: str, path: str) -> None:
+    """Raise NameEncodingError, as wimlib-imagex ends, for what cannot become UTF-16."""
+    try:
+        text_from_wtf8(name)
+    except NameEncodingError as error:
+        raise NameEncodingError(
+            f"{what} is not UTF-8, and a WIM holds names as UTF-16",
+            path=path,
+            hint="rename it (convmv does that for whole trees), or leave it out",
+        ) from error
 
 
 def _xattrs(path: str) -> list[tuple[str, bytes]]:

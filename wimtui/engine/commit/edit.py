@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ from wimtui.engine.commit.options import WriteOptions, WriteResult
 from wimtui.engine.commit.plan import KeptImage, Target, TreeImage
 from wimtui.engine.commit.write import must_rebuild, write_archive, write_new
 from wimtui.engine.container.xml_data import XmlData
-from wimtui.engine.errors import ImageNameTakenError, NoSuchImageError
+from wimtui.engine.errors import ImageNameTakenError, NoSuchImageError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,6 +18,14 @@ if TYPE_CHECKING:
     from wimtui.engine.archive import Archive
     from wimtui.engine.commit.snapshot import TreeSnapshot
     from wimtui.engine.container.xml_data import ImageElement
+
+
+_RECKONED = frozenset(
+    {"DIRCOUNT", "FILECOUNT", "TOTALBYTES", "HARDLINKBYTES", "LASTMODIFICATIONTIME"}
+)
+_CREATION_TIME = "CREATIONTIME"
+_TIME_PARTS = ("HIGHPART", "LOWPART")
+_TIME_PART = re.compile(r"0[xX][0-9A-Fa-f]{1,8}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +37,7 @@ class ImageProperties:
     boot: bool | None = None
     """True makes it the bootable image, False makes none bootable, None leaves that."""
     others: Mapping[str, str] = field(default_factory=dict)
-    """By path, such as ``WINDOWS/EDITIONID``."""
+    """By path, such as ``WINDOWS/EDITIONID``; what a write reckons itself cannot be set."""
 
 
 def commit_image(
@@ -214,7 +223,9 @@ def _new_element(xml: XmlData, options: WriteOptions) -> ImageElement:
 
 
 def _describe(xml: XmlData, element: ImageElement, properties: ImageProperties) -> None:
-    name = properties.name
+    for path, value in properties.others.items():
+        _check_settable(path, value)
+    name = properties.others.get("NAME", properties.name)
     if name:
         taken = xml.find_name(name)
         if taken is not None and taken.index != element.index:
@@ -227,7 +238,23 @@ def _describe(xml: XmlData, element: ImageElement, properties: ImageProperties) 
     if properties.description is not None:
         element.set("DESCRIPTION", properties.description)
     for path, value in properties.others.items():
-        element.set(path, value)
+        if path != "NAME":
+            element.set(path, value)
+
+
+def _check_settable(path: str, value: str) -> None:
+    """Refuse what the writer reckons, and a time that is none. Raises UsageError."""
+    top, _, part = path.partition("/")
+    if top in _RECKONED:
+        raise UsageError(
+            f"the property {path} cannot be set: every write reckons {top} from the image itself",
+            hint="leave it out",
+        )
+    if top == _CREATION_TIME and not (part in _TIME_PARTS and _TIME_PART.fullmatch(value)):
+        raise UsageError(
+            f"the property {path} cannot be {value!r}",
+            hint=f"set {top}/HIGHPART and {top}/LOWPART, each to 0x and eight hex digits",
+        )
 
 
 def _move_to_front(element: ImageElement, name: str) -> None:

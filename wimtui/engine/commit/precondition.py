@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from wimtui.engine.commit.errors import ArchiveChangedError
 from wimtui.engine.container.file_bytes import identity_now
+from wimtui.engine.container.file_state import is_overwritten
 from wimtui.engine.container.flags import HeaderFlag
 from wimtui.engine.errors import ReadOnlyWimError, WimError, WriteFailedError
 
@@ -86,14 +87,17 @@ def check_unchanged(wim: WimFile, end: int) -> None:
     try:
         now = identity_now(wim.path)
     except WimError as error:
+        if is_overwritten(wim):
+            raise ArchiveChangedError.overwritten(wim.path, "it is no WIM any more") from error
         raise ArchiveChangedError(
             f"the WIM cannot be opened any more: {error.message}", path=wim.path, hint=_WAY_OUT
         ) from error
     if (now.device, now.inode) != (opened.device, opened.inode):
         reason = "another file has taken its place"
+    elif is_overwritten(wim):
+        raise ArchiveChangedError.overwritten(wim.path, "it cannot be written to")
     elif _unmarked(now.header) != _unmarked(opened.header):
-        guid = now.header[24:40] != opened.header[24:40]
-        reason = "its GUID is another" if guid else "somebody else wrote to it"
+        reason = "somebody else wrote to it"
     elif now.size < end:
         reason = f"it was cut to {now.size} bytes"
     else:

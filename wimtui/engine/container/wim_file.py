@@ -165,6 +165,11 @@ class WimFile:
         tables = _TableReader(self.file, self.header, self.codec, self.chunk_size)
         return tables.read(self.header.xml_data, "XML data", self.limits.xml_size)
 
+    def stored_blob_table(self) -> bytes:
+        """Read the blob table's rows once more, from where they were. Raises WimError."""
+        tables = _TableReader(self.file, self.header, self.codec, self.chunk_size)
+        return _stored_rows(tables, self.limits)
+
     def close(self) -> None:
         """Close the file; later reads raise ReadFailedError."""
         self.file.close()
@@ -306,10 +311,17 @@ def _read_xml(tables: _TableReader, limits: Limits) -> XmlData:
 
 
 def _read_blob_table(tables: _TableReader, limits: Limits) -> BlobTable:
-    header = tables.header
-    rows = b""
-    if header.blob_table.uncompressed_size:
-        rows = tables.read(header.blob_table, "blob table", limits.blob_table_size)
     return BlobTable.parse(
-        rows, file=tables.file, header=header, chunk_size=tables.chunk_size, limits=limits
+        _stored_rows(tables, limits),
+        file=tables.file,
+        header=tables.header,
+        chunk_size=tables.chunk_size,
+        limits=limits,
     )
+
+
+def _stored_rows(tables: _TableReader, limits: Limits) -> bytes:
+    place = tables.header.blob_table
+    if not place.uncompressed_size:
+        return b""
+    return tables.read(place, "blob table", limits.blob_table_size)
