@@ -76,6 +76,19 @@ def test_owner_mode_and_device_are_kept_with_unix_data(make_mount: Make) -> None
     assert mount.overlay.attributes(folder).mode == stat.S_IFDIR | 0o750
 
 
+def test_a_set_group_id_directory_hands_down_its_group(make_mount: Make) -> None:
+    mount = make_mount(unix_options())
+    shared = mount.overlay.make_directory(ROOT_INO, b"shared", Creator(0o2775, 5, 6))
+    folder = mount.overlay.make_directory(shared, b"folder", Creator(0o755, 7, 8))
+    file = mount.overlay.create_node(folder, b"file", Creator(stat.S_IFREG | 0o640, 7, 8))
+    mount.overlay.make_symlink(shared, b"link", b"folder", Creator(0, 7, 8))
+    link = mount.ino(b"/shared/link")
+    modes = (stat.S_IFDIR | 0o2755, stat.S_IFREG | 0o640, stat.S_IFLNK | 0o777)
+    for made, mode in zip((folder, file, link), modes, strict=True):
+        found = mount.overlay.attributes(made)
+        assert (found.mode, found.uid, found.gid) == (mode, 7, 6)
+
+
 def test_special_files_need_unix_data(mount: Mount) -> None:
     with pytest.raises(NotPermittedError):
         mount.overlay.create_node(ROOT_INO, b"fifo", Creator(stat.S_IFIFO | 0o600, 0, 0))

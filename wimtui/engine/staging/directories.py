@@ -23,6 +23,7 @@ from wimtui.engine.staging.node import Entry, InlineData, StagedFile, StagedNode
 if TYPE_CHECKING:
     from wimtui.engine.staging.layer import Layer
     from wimtui.engine.staging.node import NodeId
+    from wimtui.engine.staging.stats import Stats
     from wimtui.engine.tree import Creator
 
 _NEW_RP_FLAGS = RP_FLAG_NOT_FIXED
@@ -31,9 +32,10 @@ _NEW_RP_FLAGS = RP_FLAG_NOT_FIXED
 class Directories:
     """Changes the names of an overlay. Every method is called under the layer's lock."""
 
-    def __init__(self, layer: Layer) -> None:
+    def __init__(self, layer: Layer, stats: Stats) -> None:
         """Change a layer."""
         self._layer = layer
+        self._stats = stats
         self.rules = NameRules(layer.options)
 
     # Making
@@ -82,7 +84,7 @@ class Directories:
         now = self._layer.now()
         node = node._replace(creation_time=now, access_time=now, write_time=now)
         if self._has_unix_data:
-            item = UnixData(creator.uid, creator.gid, mode, creator.rdev)
+            item = self._owned(parent, creator, mode)
             tagged = set_item(b"", ItemTag.UNIX_DATA, item.pack())
             node = node._replace(tagged_items=tagged)
         edit = self._layer.edit()
@@ -91,6 +93,15 @@ class Directories:
         self._layer.touch(edit, parent)
         self._layer.commit(edit)
         return node.id
+
+    def _owned(self, parent: NodeId, creator: Creator, mode: int) -> UnixData:
+        """Return whose a new node is: in a set-group-ID directory the group is the directory's."""
+        above = self._stats.attributes(parent)
+        if not above.mode & stat.S_ISGID:
+            return UnixData(creator.uid, creator.gid, mode, creator.rdev)
+        if stat.S_ISDIR(mode):
+            mode |= stat.S_ISGID
+        return UnixData(creator.uid, above.gid, mode, creator.rdev)
 
     @property
     def _has_unix_data(self) -> bool:

@@ -88,7 +88,7 @@ class Overlay:
         self.layer = Layer(BaseImage(metadata, blobs, self.options.view), store, self.options)
         self.contents = Contents(self.layer)
         self._stats = Stats(self.layer, self.contents)
-        self._directories = Directories(self.layer)
+        self._directories = Directories(self.layer, self._stats)
         self._rename = Rename(self.layer, self._directories)
         self._changes = NodeChanges(self.layer, self.contents, self._stats)
         self._xattrs = Xattrs(self.layer, self.contents, self._stats)
