@@ -165,7 +165,9 @@ class ReadOperations(pyfuse3.Operations):
         """Give out entries with their attributes until the kernel's buffer is full.
 
         The listing is taken when a pass begins and kept until the next begins (rewinddir), so that
-        ids stay true whatever happens to the directory meanwhile.
+        ids stay true whatever happens to the directory meanwhile. What the kernel has had removed
+        since must not come, as it would remember the name as present, and a name that stands for
+        another node comes with that one.
         """
         directory = self.directories.get(fh)
         if start_id == 0:
@@ -180,6 +182,11 @@ class ReadOperations(pyfuse3.Operations):
         counts = self._lookup_counts
         for index in range(max(start_id - _DOT_ENTRIES, 0), len(entries)):
             name, ino = entries[index]
+            if counts is not None and start_id > 0:
+                found = self.tree.lookup(directory.ino, name)
+                if found is None:
+                    continue
+                ino = found
             if not readdir_reply(token, name, self.entry(ino), index + _DOT_ENTRIES + 1):
                 return
             if counts is not None:
