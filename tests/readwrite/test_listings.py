@@ -47,7 +47,7 @@ def test_what_is_removed_meanwhile_ends_no_listing(folder: Path) -> None:
     assert len(seen) == len(set(seen))
     assert left <= set(seen)
     assert [each for each in gone if os.path.lexists(folder / each)] == []
-    assert set(os.listdir(folder)) == left
+    assert {path.name for path in folder.iterdir()} == left
 
 
 def test_old_names_are_gone_after_a_listing_that_began_before(folder: Path) -> None:
