@@ -125,6 +125,11 @@ def is_staging(folder: str) -> bool:
     return Path(folder, DATABASE_NAME).is_file()
 
 
+def looks_like_staging(folder: str) -> bool:
+    """Whether a path is named like a staging folder beside a WIM, whosoever it is."""
+    return _INFIX in Path(folder).name
+
+
 def _note(folder: str) -> Path:
     name = hashlib.sha1(os.fsencode(folder), usedforsecurity=False).hexdigest()
     return paths.private_folder(paths.state_dir() / _FOLDER) / name

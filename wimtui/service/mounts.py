@@ -141,7 +141,9 @@ def _references(request: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _summary(record: MountRecord) -> MountSummary:
     entry = record.entry
-    note = StagingNote.read(entry.staging_path) if entry.staging_path else None
+    # Where another user says that it is may hang who looks.
+    is_own = entry.staging_path and entry.uid == os.geteuid()
+    note = StagingNote.read(entry.staging_path) if is_own else None
     return MountSummary(
         mount_id=entry.mount_id,
         wim_path=entry.wim_path,
@@ -270,6 +272,7 @@ def unmount_at(
 
     Raises:
         NotAMountError: Nothing is mounted there.
+        NotPermittedError: It is another user's; root may end it, but not drop what is staged.
         RemoteError: The daemon refuses; code 79 names who holds files open.
         ControlError: It cannot be ended otherwise.
     """
@@ -285,6 +288,8 @@ def unmount_at(
             )
         stagings.discard(staged)
         return _loose_summary(staged) if record is None else _summary(record)
+    if discards and staged.staging:
+        stagings.require_own(staged)
     summary = _summary(record)
     request = Unmount(disposition=disposition, lazy=lazy, **(commit or {}))
     unmount(record, request, on_event=on_event)

@@ -166,7 +166,8 @@ def _of_mount(summary: MountSummary) -> Recoverable:
 
 
 def _target(summary: MountSummary) -> str:
-    if summary.staging_path and Path(summary.staging_path).is_dir():
+    is_own = summary.staging_path and summary.uid == os.geteuid()
+    if is_own and Path(summary.staging_path).is_dir():
         return summary.staging_path
     return summary.mount_id or summary.mount_point
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
+import stat
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wimtui.control import registry
-from wimtui.control.errors import ControlError, NotAMountError
+from wimtui.control.errors import ControlError, NotAMountError, NotPermittedError
 from wimtui.control.mount_request import MountRequest
 from wimtui.control.registry import MountStatus
 from wimtui.control.registry_entry import new_mount_id
@@ -20,6 +22,7 @@ from wimtui.control.stagings import (
     forget_staging,
     is_staging,
     known_stagings,
+    looks_like_staging,
 )
 from wimtui.control.unmount import clear_dead
 from wimtui.engine.errors import UsageError, WimError
@@ -33,6 +36,10 @@ if TYPE_CHECKING:
     from wimtui.engine.archive import Archive
     from wimtui.engine.staging.overlay import Overlay
     from wimtui.engine.staging.store import StagingStore
+
+
+_NOBODY = -1
+"""In the place of a user where the kernel does not say whose a mount is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +98,7 @@ def find_staged(target: str) -> StagedMount:
 
     Raises:
         NotAMountError: There is none.
+        NotPermittedError: It is another user's.
         UsageError: Several staging folders belong to that mount point.
     """
     records = registry.list_mounts(all_users=os.geteuid() == 0)
@@ -98,7 +106,9 @@ def find_staged(target: str) -> StagedMount:
     record = registry.find_mount(target, records)
     if record is not None and record.status is not MountStatus.ENDED:
         staging = record.entry.staging_path
-        return StagedMount(record, staging, StagingNote.read(staging) if staging else None)
+        # Where another user says that it is may hang who looks.
+        is_own = staging and record.entry.uid == os.geteuid()
+        return StagedMount(record, staging, StagingNote.read(staging) if is_own else None)
     folder = os.path.realpath(target)
     if is_staging(folder):
         found = [one for one in records if one.entry.staging_path == folder]
@@ -113,10 +123,45 @@ def find_staged(target: str) -> StagedMount:
         )
     if not loose:
         registry.refuse_others(target)
+        _refuse_others_folder(folder)
         raise NotAMountError(
             "nothing is mounted or staged there", path=target, hint="wimtui mounts lists what is"
         )
     return loose[0]
+
+
+def require_own(staged: StagedMount) -> None:
+    """Raise NotPermittedError where no daemon runs, and what one left is another user's.
+
+    That holds for root too: what others' registry entries and staging folders tell, such as which
+    folder to remove, is their word, and to be acted upon with their rights only.
+    """
+    record = staged.record
+    if record is None or record.alive:
+        return
+    if record.entry.uid not in (os.geteuid(), _NOBODY):
+        raise _anothers(record.entry.uid, staged.mount_point)
+
+
+def _refuse_others_folder(folder: str) -> None:
+    """Raise NotPermittedError where a path is a staging folder of another user."""
+    with suppress(OSError):
+        status = os.lstat(folder)
+        is_anothers = status.st_uid != os.geteuid()
+        if is_anothers and stat.S_ISDIR(status.st_mode) and looks_like_staging(folder):
+            raise _anothers(status.st_uid, folder)
+
+
+def _anothers(uid: int, path: str) -> NotPermittedError:
+    try:
+        name = pwd.getpwuid(uid).pw_name
+    except (KeyError, OverflowError):
+        name = f"'#{uid}'"
+    return NotPermittedError(
+        f"what is left there belongs to user {uid}",
+        path=path,
+        hint=f"do that as that user, with sudo -u {name}",
+    )
 
 
 def remount(
@@ -133,12 +178,14 @@ def remount(
 
     Raises:
         NotAMountError: There is nothing to mount again.
+        NotPermittedError: It is another user's.
         UsageError: It is mounted.
         RemoteError: The daemon says why it cannot.
     """
     staged = find_staged(target)
     if staged.is_alive:
         raise UsageError("it is mounted, nothing is to be done", path=staged.mount_point)
+    require_own(staged)
     request = _request_of(staged)
     if mount_point is not None:
         request = replace(request, mount_point=registry.resolved_mount_point(mount_point))
@@ -214,7 +261,11 @@ def _wim_path(noted: str, staging: str) -> str:
 
 
 def wim_of(staged: StagedMount) -> str:
-    """Return where the WIM of a staging folder is, as far as that is known."""
+    """Return where the WIM of a staging folder is, as far as that is known.
+
+    Raises NotPermittedError where that is another user's.
+    """
+    require_own(staged)
     noted = "" if staged.note is None else staged.note.wim_path
     if not noted:
         store = _open_store(staged.staging)
@@ -228,10 +279,12 @@ def discard(staged: StagedMount) -> None:
 
     Raises:
         UsageError: A daemon uses it.
+        NotPermittedError: It is another user's.
         LockedError: Another process does.
         OSError: It cannot be removed.
     """
     require_unused(staged)
+    require_own(staged)
     if staged.staging and Path(staged.staging).is_dir():
         if is_staging(staged.staging):
             _refuse_in_use(staged.staging)
@@ -268,6 +321,7 @@ def opened(
         wim_may_differ: Take a WIM that somebody else has changed, if it still holds the image.
 
     Raises:
+        NotPermittedError: They are another user's.
         LockedError: Somebody else has them open.
         ArchiveChangedError: The WIM is not the one that they belong to.
         WimError: WIM or staging folder cannot be read.
@@ -277,6 +331,7 @@ def opened(
     from wimtui.engine.staging.identity import IdentityMatch, WimIdentity
     from wimtui.engine.staging.overlay import Overlay
 
+    require_own(staged)
     store = _open_store(staged.staging)
     try:
         facts = store.facts
