@@ -58,7 +58,7 @@ screenshots: .venv/.ready-test build/.kernels  ## pictures of the app, from a re
 	@$(PY) -m pip install -q --disable-pip-version-check --group pictures
 	$(PY) tools/screenshots.py
 
-sample: .venv/.ready-test build/.kernels  ## make tools/sample/sample.wim anew
+sample: .venv/.ready-test build/.kernels  ## make build/sample.wim anew
 	$(PY) tools/make_sample.py
 
 bench: .venv/.ready-test build/.kernels  ## ours and wimlib's in one run, as ratios

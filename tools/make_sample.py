@@ -1,7 +1,9 @@
 """Make a small WIM with everything that the app and the tour can show: make_sample.py [OUTPUT].
 
-Written by the engine that it is a sample for; by default to tools/sample/sample.wim. Two images
-of an imaginary Windows, LZX: long and short names, hard links, symlinks, a junction, named streams,
+Written by the engine that it is a sample for; by default to build/sample.wim, which `make run`
+opens. tools/sample/sample.wim has the same files and was written by another program: tests begin
+with it so that they do not rest on what this project writes, and the pictures show its sizes, so
+it stays as it is. Two images of an imaginary Windows, LZX: long and short names, hard links, symlinks, a junction, named streams,
 security descriptors, times, and XML properties as a capture tool writes them. The same bytes come
 out every time.
 """
@@ -33,7 +35,7 @@ from wimtui.engine.timestamps import ns_to_ticks  # noqa: E402
 if TYPE_CHECKING:
     from wimtui.engine.commit.snapshot import BlobSource
 
-OUTPUT = ROOT / "tools" / "sample" / "sample.wim"
+OUTPUT = ROOT / "build" / "sample.wim"
 GUID_OFFSET = 24
 GUID = bytes.fromhex("5a6d706c65202d20776d747569203031")
 DAY_NS = 86_400 * 10**9
@@ -277,6 +279,7 @@ def make(output: Path) -> None:
 def main() -> None:
     """Write the sample to where the command line says."""
     output = Path(sys.argv[1]) if len(sys.argv) > 1 else OUTPUT
+    output.parent.mkdir(exist_ok=True)
     make(output)
     print(f"{output}: {output.stat().st_size} bytes")
 
