@@ -144,7 +144,8 @@ def _home() -> Path:
 
 def _may_hold_ours(folder: Path) -> bool:
     """Whether a folder is ours, or is still to be made below one that is."""
-    while not folder.exists() and folder != folder.parent:
+    # Path.exists() raises where others' folders may not be looked into.
+    while not os.path.exists(folder) and folder != folder.parent:  # noqa: PTH110
         folder = folder.parent
     return _is_ours(folder)
 

@@ -156,3 +156,18 @@ def test_root_does_not_write_into_the_home_that_sudo_leaves(
     os.chown(places / "home", 1000, -1)
     monkeypatch.setattr(paths, "private_folder", lambda folder: folder)
     assert paths.config_dir() == Path(pwd.getpwuid(0).pw_dir, ".config", "wimtui")
+
+
+@only_root
+def test_a_folder_below_one_that_is_closed_to_us_is_not_ours(
+    places: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places.chmod(0o700)
+    monkeypatch.setenv("XDG_STATE_HOME", str(places / "home" / "their" / "state"))
+    monkeypatch.setattr(paths, "private_folder", lambda folder: folder)
+    os.seteuid(65534)
+    try:
+        found = paths.state_dir()
+    finally:
+        os.seteuid(0)
+    assert not found.is_relative_to(places)

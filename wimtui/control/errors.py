@@ -7,6 +7,7 @@ are our own (docs/EXIT_CODES.md lists all).
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -155,3 +156,11 @@ class NotPermittedError(ControlError):
     """The mount belongs to another user."""
 
     code = 81
+
+
+def os_error_text(error: OSError) -> str:
+    """What the system says, as the errors here say it: where, then what."""
+    if not error.strerror:
+        return str(error)
+    where = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
+    return where + error.strerror

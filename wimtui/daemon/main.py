@@ -11,7 +11,7 @@ from typing import NoReturn
 import trio
 
 from wimtui import logs
-from wimtui.control.errors import ControlError
+from wimtui.control.errors import ControlError, os_error_text
 from wimtui.control.handshake import Startup
 from wimtui.control.mount_request import MountRequest
 from wimtui.daemon.serve import serve_mount
@@ -32,16 +32,16 @@ def main() -> None:
     except (WimError, ControlError) as error:
         _fail(startup, error.code, error)
     except OSError as error:
-        _fail(startup, 100, error)
+        _fail(startup, 100, error, os_error_text(error))
     except BaseException:
         log.exception("the daemon crashed")
         raise
 
 
-def _fail(startup: Startup, code: int, error: Exception) -> NoReturn:
+def _fail(startup: Startup, code: int, error: Exception, text: str = "") -> NoReturn:
     if not startup.foreground:
         log.error("%s", error)
-    startup.failed(code, str(error), name=type(error).__name__)
+    startup.failed(code, text or str(error), name=type(error).__name__)
     sys.exit(code)
 
 

@@ -87,6 +87,12 @@ def _check_free(path: Path) -> None:
         ) from None
     except NotADirectoryError:
         raise MountPointError("the mount point is not a directory", path=path) from None
+    except OSError as error:
+        raise MountPointError(
+            f"the mount point cannot be used: {error.strerror}",
+            path=path,
+            hint="choose a folder of your own",
+        ) from error
     with names:
         if any(True for _ in names):
             raise MountPointError(

@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING
 import trio
 
 from wimtui import __version__, logs
-from wimtui.control.errors import ControlError, MessageError, ProtocolVersionError
+from wimtui.control.errors import (
+    ControlError,
+    MessageError,
+    ProtocolVersionError,
+    os_error_text,
+)
 from wimtui.control.outbox import Outbox, Outboxes
 from wimtui.control.protocol import (
     EndedEvent,
@@ -201,4 +206,4 @@ class RequestServer:
         except (WimError, ControlError) as error:
             return ErrorReply(code=error.code, text=str(error), name=type(error).__name__)
         except OSError as error:
-            return ErrorReply(code=100, text=str(error), name="OSError")
+            return ErrorReply(code=100, text=os_error_text(error), name="OSError")

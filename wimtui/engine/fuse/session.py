@@ -28,6 +28,15 @@ READ_AHEAD_KIB: Final = 1024
 """What the kernel may read ahead: the largest read request it sends, 256 pages."""
 
 
+_WAYS_OUT: Final = (
+    ("user_allow_other", "root may write that line there; leave out allow_other to go without"),
+    ("no write access to mountpoint", "choose a folder of your own"),
+    ("not owned by user", "choose a folder of your own"),
+    ("open /dev/fuse: Permission", "ask root to let you read and write /dev/fuse"),
+)
+"""What libfuse and fusermount3 say, in part, and what to do about it."""
+
+
 class MountFailedError(WimError):
     """FUSE refuses the mount."""
 
@@ -88,9 +97,8 @@ class FuseSession:
                     self.operations, os.fspath(self.mount_point), self.options.for_pyfuse3()
                 )
             except RuntimeError as error:
-                raise MountFailedError(
-                    messages.text() or str(error), path=self.mount_point
-                ) from error
+                text = messages.text() or str(error)
+                raise MountFailedError(text, path=self.mount_point, hint=_way_out(text)) from error
         FuseSession._current = self
 
     async def serve(self) -> SessionEnd:
@@ -144,6 +152,10 @@ class FuseSession:
         if mount is not None:
             self._device = mount.device
             _set_read_ahead(mount.device)
+
+
+def _way_out(text: str) -> str | None:
+    return next((way for part, way in _WAYS_OUT if part in text), None)
 
 
 def _set_read_ahead(device: str) -> None:
