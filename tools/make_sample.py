@@ -3,9 +3,11 @@
 Written by the engine that it is a sample for; by default to build/sample.wim, which `make run`
 opens. tools/sample/sample.wim has the same files and was written by another program: tests begin
 with it so that they do not rest on what this project writes, and the pictures show its sizes, so
-it stays as it is. Two images of an imaginary Windows, LZX: long and short names, hard links, symlinks, a junction, named streams,
-security descriptors, times, and XML properties as a capture tool writes them. The same bytes come
-out every time.
+it stays as it is.
+
+Two images of an imaginary Windows, LZX: long and short names, hard links, symlinks, a junction,
+named streams, security descriptors, times, and XML properties as a capture tool writes them. The
+same bytes come out every time.
 """
 
 from __future__ import annotations
