@@ -9,7 +9,7 @@ from textual.message import Message
 
 if TYPE_CHECKING:
     from wimtui.jobs import Job
-    from wimtui.service.archives import ArchiveFacts
+    from wimtui.service.archives import ArchiveFacts, SplitSet
     from wimtui.service.browse import EntryFacts, ImageEntry, ImageSession, Preview, SearchResult
     from wimtui.service.changes import MountReport
     from wimtui.service.commits import CommitEstimate, CommitSettings
@@ -68,6 +68,8 @@ class ArchiveOpened(Message):
 
     path: str
     facts: ArchiveFacts
+    parts: SplitSet
+    """What its images are opened with."""
 
 
 @dataclass
@@ -276,6 +278,8 @@ class EndMount(Message):
     """A screen wants a mount to end."""
 
     mount: MountSummary
+    discards: bool = False
+    """Whether what is staged is to be dropped, which is asked about in any case."""
 
 
 @dataclass

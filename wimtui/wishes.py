@@ -14,6 +14,7 @@ from wimtui.jobs import Job, JobState
 from wimtui.screens.archive import ArchiveScreen
 from wimtui.screens.browse import BrowseScreen
 from wimtui.screens.commit import CommitDialog
+from wimtui.screens.commit_ways import Way
 from wimtui.screens.jobs import JobsDialog
 from wimtui.screens.mount import MountDialog
 from wimtui.screens.recover import RecoverScreen
@@ -80,7 +81,7 @@ class WishingApp(App[None]):
         if message.mount.alive or not message.mount.staging_path:
             self.bridge.mounts.unmount(self, message.mount)
         else:
-            self._ask_about_changes(message.mount, stays=False)
+            self._ask_about_changes(message.mount, stays=False, discards=message.discards)
 
     @on(messages.ChangesStaged)
     def changes_staged(self, message: messages.ChangesStaged) -> None:
@@ -92,9 +93,13 @@ class WishingApp(App[None]):
         """Ask how to save."""
         self._ask_about_changes(message.mount, stays=True)
 
-    def _ask_about_changes(self, mount: MountSummary, *, stays: bool) -> None:
+    def _ask_about_changes(
+        self, mount: MountSummary, *, stays: bool, discards: bool = False
+    ) -> None:
         if not isinstance(self.screen, CommitDialog):
-            self.push_screen(CommitDialog(self.bridge, mount, stays=stays), self._commit_begun)
+            way = Way.DISCARD if discards else Way.COMMIT
+            dialog = CommitDialog(self.bridge, mount, stays=stays, way=way)
+            self.push_screen(dialog, self._commit_begun)
 
     def _commit_begun(self, result: object) -> None:
         """Show how far a commit is, unless it is over in no time."""

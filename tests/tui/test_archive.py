@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -18,12 +19,14 @@ from tests.tui.driving import (
     until_shown,
 )
 from tests.tui.writable import Writable
+from wimtui import messages
 from wimtui.jobs import JobState
 from wimtui.screens.archive import ArchiveScreen
 from wimtui.screens.browse import BrowseScreen
 from wimtui.screens.home import HomeScreen
 from wimtui.screens.image_edit import DeleteImageDialog, EditImageDialog, OptimizeDialog
-from wimtui.service.archives import inspect_archive
+from wimtui.screens.mount import MountDialog
+from wimtui.service.archives import inspect_archive, split_set_of
 from wimtui.widgets.check import Check
 from wimtui.widgets.image_table import ImageTable
 
@@ -62,11 +65,11 @@ def test_shows_every_field_of_the_xml(wim: Path) -> None:
      (3, "odd name.swm", "odd name*.swm"), (12, "[x]12.swm", "[[]x]*.swm")],
 )  # fmt: skip
 def test_any_part_leads_to_the_others(wim: Path, number: int, name: str, pattern: str) -> None:
-    app = make_app()
-    folder = wim.parent / "some [folder]"
-    screen = ArchiveScreen(app.bridge, str(folder / name))
-    screen.facts = replace(inspect_archive(str(wim)), part_number=number, total_parts=12)
-    assert screen.references == (f"{wim.parent}/some [[]folder]/{pattern}",)
+    path = str(wim.parent / "some [folder]" / name)
+    facts = replace(inspect_archive(str(wim)), part_number=number, total_parts=12)
+    parts = split_set_of(path, facts)
+    assert parts.references == (f"{wim.parent}/some [[]folder]/{pattern}",)
+    assert parts.first == path
 
 
 def test_filter_and_sort(wim: Path) -> None:
@@ -206,6 +209,90 @@ def test_an_image_is_renamed_and_described(wim: Path) -> None:
     assert second.windows.edition_id == "My Edition"
     assert second.display_name
     assert first.name == "Windows Sample PE"
+
+
+def test_a_taken_name_is_refused_while_one_types(wim: Path) -> None:
+    app = make_app(wim)
+    before = wim.read_bytes()
+
+    async def scenario(pilot: Pilot[None]) -> None:
+        await begin(pilot)
+        await pilot.press("j", "e")
+        await until(pilot, lambda: isinstance(app.screen, EditImageDialog), "it asks")
+        asked = app.screen
+        asked.query_one("#description", Input).value = "long and well thought out"
+        asked.query_one("#name", Input).value = "Windows Sample PE"
+        await until_shown(pilot, "image 1 has that name")
+        await pilot.press("enter", "ctrl+s")
+        await pilot.pause()
+        assert app.screen is asked
+        assert asked.query_one("#description", Input).value == "long and well thought out"
+        assert not app.bridge.jobs.jobs
+        # Its own name is nobody else's.
+        asked.query_one("#name", Input).value = "Windows Sample Professional"
+        await until(pilot, lambda: "has that name" not in screen_text(pilot), "that is possible")
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, ArchiveScreen), "it is left")
+
+    drive(app, scenario)
+    assert wim.read_bytes() == before
+
+
+def write_part(wim: Path, path: Path, number: int) -> Path:
+    """Copy a WIM and have it say that it is one of two parts."""
+    data = bytearray(wim.read_bytes())
+    struct.pack_into("<HH", data, 40, number, 2)
+    path.write_bytes(data)
+    return path
+
+
+def test_a_later_part_opens_the_first_beside_it(wim: Path) -> None:
+    first = write_part(wim, wim.parent / "a.swm", 1)
+    second = write_part(wim, wim.parent / "a2.swm", 2)
+
+    async def scenario(pilot: Pilot[None]) -> None:
+        await begin(pilot)
+        await until_shown(pilot, "images are opened with a.swm")
+        await pilot.press("m")
+        await until(pilot, lambda: isinstance(pilot.app.screen, MountDialog), "it asks")
+        await until_shown(pilot, f"wimtui mount '--ref={wim.parent}/a*.swm' {first} 1")
+        await pilot.press("escape")
+        await pilot.press("b")
+        await until(pilot, lambda: isinstance(pilot.app.screen, BrowseScreen))
+        await until_shown(pilot, "Opened a.swm, the first part")
+        await until_shown(pilot, "Windows/")
+
+    drive(make_app(second), scenario, size=(160, 50))
+
+
+def test_home_mounts_all_parts_of_what_was_opened_lately(wim: Path) -> None:
+    first = write_part(wim, wim.parent / "a.swm", 1)
+    second = write_part(wim, wim.parent / "a2.swm", 2)
+    app = make_app()
+
+    async def scenario(pilot: Pilot[None]) -> None:
+        app.post_message(messages.MountImage(str(second)))
+        await until(pilot, lambda: isinstance(pilot.app.screen, MountDialog), "it asks")
+        await until_shown(pilot, f"wimtui mount '--ref={wim.parent}/a*.swm' {first} 1")
+        await until_shown(pilot, "a.swm, the first part")
+
+    drive(app, scenario)
+
+
+def test_a_later_part_alone_says_what_is_missing(wim: Path) -> None:
+    second = write_part(wim, wim.parent / "a2.swm", 2)
+    # What has its name is of another set.
+    other = bytearray(write_part(wim, wim.parent / "a.swm", 1).read_bytes())
+    other[24] ^= 0xFF
+    (wim.parent / "a.swm").write_bytes(other)
+
+    async def scenario(pilot: Pilot[None]) -> None:
+        await begin(pilot)
+        await until_shown(pilot, "is not beside it")
+        await pilot.press("b")
+        await until_shown(pilot, "open the first part")
+
+    drive(make_app(second), scenario, size=(160, 50))
 
 
 def test_another_image_boots(wim: Path) -> None:

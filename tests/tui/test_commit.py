@@ -279,6 +279,28 @@ def test_detached_changes_are_discarded(mount: Writable) -> None:
     assert "/new.txt" not in mount.names()
 
 
+def test_x_on_what_was_left_staged_proposes_to_drop_it(mount: Writable) -> None:
+    mount.write("new.txt", b"new")
+
+    async def scenario(pilot: Pilot[None]) -> None:
+        mount.keep()
+        await until(pilot, lambda: _status(pilot, mount) is MountStatus.DETACHED, "detached")
+        asked = await ask(pilot, mount, "x")
+        assert asked.query_one(ChoiceList).chosen == Way.DISCARD.value
+        await until_shown(pilot, "Lost for good: 1 new file")
+        # Enter goes to the button that says what is lost, and no further.
+        await pilot.press("enter")
+        await until(pilot, lambda: asked.focused is asked.query_one("#go"), "asked once more")
+        assert mount.stagings()
+        await pilot.press("escape")
+        await until(pilot, lambda: not isinstance(pilot.app.screen, CommitDialog), "left")
+        asked = await ask(pilot, mount, "c")
+        assert asked.query_one(ChoiceList).chosen == Way.COMMIT.value
+
+    drive(make_app(), scenario)
+    assert len(mount.stagings()) == 1
+
+
 def _status(pilot: Pilot[None], mount: Writable) -> MountStatus | None:
     rows = pilot.app.screen_stack[0].query_one(MountTable).rows
     found = [row.summary.status for row in rows if row.summary.mount_point == str(mount.path)]

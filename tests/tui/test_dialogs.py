@@ -14,6 +14,7 @@ from wimtui.screens.archive import ArchiveScreen
 from wimtui.screens.confirm import ConfirmDialog
 from wimtui.screens.home import HomeScreen
 from wimtui.screens.log import LogScreen
+from wimtui.screens.palette import ActionsProvider
 from wimtui.screens.settings import SettingsDialog
 from wimtui.service.frontend import Services
 from wimtui.settings import Settings
@@ -52,6 +53,35 @@ def test_the_palette_runs_an_action(home: Path) -> None:
         await until(pilot, lambda: isinstance(pilot.app.screen, SettingsDialog), "it ran")
 
     drive(make_app(), scenario)
+
+
+def test_the_palette_names_what_an_action_belongs_to(wim: Path) -> None:
+    app = make_app(wim)
+
+    async def scenario(pilot: Pilot[None]) -> None:
+        await until_shown(pilot, "Index")
+        hits = [str(hit.display) async for hit in ActionsProvider(app.screen).discover()]
+        subjects = [hit.partition(":")[0] for hit in hits]
+        assert list(dict.fromkeys(subjects)) == ["WIM", "wimtui"]
+        assert "WIM: Verify  (v)" in hits
+        assert "wimtui: Settings  (,)" in hits
+
+    drive(app, scenario)
+
+
+def test_q_goes_back_and_from_home_out(wim: Path) -> None:
+    app = make_app(wim)
+
+    async def scenario(pilot: Pilot[None]) -> None:
+        await until_shown(pilot, "Index")
+        await pilot.press("slash", "q")
+        assert app.screen.query_one("#filter", Input).value == "q"
+        await pilot.press("escape", "q")
+        await until(pilot, lambda: isinstance(app.screen, HomeScreen), "home")
+        await pilot.press("q")
+        await until(pilot, lambda: not app.is_running, "out")
+
+    drive(app, scenario)
 
 
 def test_settings_are_tried_saved_and_read_again(home: Path) -> None:

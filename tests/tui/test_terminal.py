@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -227,6 +228,24 @@ def run_wimtui(*words: str | Path) -> str:
         capture_output=True, text=True, check=True, cwd=ROOT, env=os.environ,
     )  # fmt: skip
     return done.stdout
+
+
+def test_a_hang_up_of_a_terminal_that_lives_restores_it(
+    terminal: Terminal, wim: Path, home: Path
+) -> None:
+    pid_file = home / "pid"
+    terminal.start(80, 24)
+    terminal.type(f"cd {ROOT}; (echo $BASHPID > {pid_file}; exec {sys.executable} -m wimtui {wim})")
+    terminal.press("Enter")
+    terminal.until_shown("Windows Sample PE")
+    os.kill(int(pid_file.read_text()), signal.SIGHUP)
+    terminal.until(lambda: terminal.screen().rstrip().endswith("$"), "the prompt is back")
+    terminal.type("stty -a | grep -ow -- '-*echo'")
+    terminal.press("Enter")
+    terminal.until(lambda: "echo" in terminal.screen().split("\n"), "what is typed shows again")
+    modes = "#{alternate_on}#{mouse_any_flag}#{cursor_flag}"
+    assert terminal.tmux("display-message", "-p", modes).strip() == "001"
+    assert "Windows Sample PE" not in terminal.screen()
 
 
 def test_a_lost_terminal_leaves_the_mount_alive(terminal: Terminal, wim: Path, home: Path) -> None:

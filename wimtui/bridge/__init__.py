@@ -10,6 +10,7 @@ import asyncio
 import logging
 import os
 import signal
+import termios
 import threading
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,23 @@ if TYPE_CHECKING:
     from wimtui.service.frontend import Services
 
 log = logging.getLogger(__name__)
+
+_END_S = 8.0
+"""Longer than jobs get to clear up."""
+
+
+def _has_terminal() -> bool:
+    try:
+        terminal = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        termios.tcgetattr(terminal)
+    except termios.error:
+        return False
+    finally:
+        os.close(terminal)
+    return True
 
 
 class Bridge:
@@ -70,6 +88,8 @@ class Bridge:
     def catch_signals(self) -> None:
         """End in order when asked to, and at once when the terminal is lost.
 
+        A hang-up that somebody sends to an app whose terminal lives is a request like any other.
+
         Called once the loop runs, and only where there is a terminal.
         """
         loop = asyncio.get_running_loop()
@@ -77,9 +97,10 @@ class Bridge:
         loop.add_signal_handler(signal.SIGHUP, self._hang_up)
 
     def _hang_up(self) -> None:
-        """Let jobs clear up, then end without a word to a terminal that is gone.
+        """Let jobs clear up, then end; without a word to a terminal that is gone.
 
-        Textual's own end can wait for ever there: its thread that writes may never write again.
+        Textual's own end can wait for ever there: its thread that writes may never write again. A
+        terminal may also go a moment after the signal.
         """
 
         def end() -> None:
@@ -87,7 +108,13 @@ class Bridge:
             self.stop()
             os._exit(128 + signal.SIGHUP)
 
-        threading.Thread(target=end, name="hang-up").start()
+        if _has_terminal():
+            self._app.post_message(messages.AskedToEnd())
+            late = threading.Timer(_END_S, end)
+            late.daemon = True
+            late.start()
+        else:
+            threading.Thread(target=end, name="hang-up").start()
 
     def stop(self) -> None:
         """Cancel the jobs and give them a moment to clear up; answers go nowhere from here on."""

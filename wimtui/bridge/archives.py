@@ -33,7 +33,7 @@ class ArchiveCalls:
         def work() -> Message:
             facts = self._services.inspect_archive(path)
             self._services.remember_wim(path)
-            return messages.ArchiveOpened(path, facts)
+            return messages.ArchiveOpened(path, facts, self._services.split_set_of(path, facts))
 
         self._asker.ask(target, f"open {path}", work, subject=path)
 

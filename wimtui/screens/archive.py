@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 from pathlib import PurePath
 from typing import TYPE_CHECKING, ClassVar
 
@@ -12,7 +11,7 @@ from textual.containers import Horizontal, Vertical
 from textual.widgets import Input
 
 from wimtui import messages, upkeep_messages
-from wimtui.screens.base import WimtuiScreen
+from wimtui.screens.base import InnerScreen
 from wimtui.screens.image_edit import (
     DeleteImageDialog,
     Deletion,
@@ -20,6 +19,7 @@ from wimtui.screens.image_edit import (
     Optimisation,
     OptimizeDialog,
 )
+from wimtui.service.archives import SplitSet
 from wimtui.service.editing import ImageProperties
 from wimtui.widgets.cells import Cell, plain
 from wimtui.widgets.column_table import ColumnTable
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from wimtui.service.space import SpaceFacts
 
 
-class ArchiveScreen(WimtuiScreen):
+class ArchiveScreen(InnerScreen):
     """A WIM and its images."""
 
     AUTO_FOCUS: ClassVar[str | None] = "#images"
@@ -75,6 +75,7 @@ class ArchiveScreen(WimtuiScreen):
         super().__init__(bridge, PurePath(path).name, readonly=readonly)
         self.path = path
         self.facts: ArchiveFacts | None = None
+        self.parts = SplitSet(path)
         self._mounts: Sequence[MountSummary] = ()
         self._space: SpaceFacts | None = None
         self._problem = ""
@@ -111,7 +112,7 @@ class ArchiveScreen(WimtuiScreen):
     def take_facts(self, message: messages.ArchiveOpened) -> None:
         """Show what the WIM says of itself."""
         message.stop()
-        self.facts = message.facts
+        self.facts, self.parts = message.facts, message.parts
         self._problem = ""
         self._show_header()
         self.bridge.edits.read_space(self, self.path)
@@ -130,7 +131,7 @@ class ArchiveScreen(WimtuiScreen):
     def _show_header(self) -> None:
         if self.facts is not None:
             header = self.query_one("#header-facts", FactList)
-            header.show(archive_facts(self.facts, self._space))
+            header.show(archive_facts(self.facts, self._space, self.parts))
 
     @on(upkeep_messages.WimWritten)
     def wim_written(self, message: upkeep_messages.WimWritten) -> None:
@@ -257,18 +258,6 @@ class ArchiveScreen(WimtuiScreen):
     def _image_count(self) -> int:
         return 0 if self.facts is None else self.facts.image_count
 
-    @property
-    def references(self) -> tuple[str, ...]:
-        """Where the other parts of a split WIM are, if it is one."""
-        if self.facts is None or self.facts.total_parts < 2:
-            return ()
-        path = PurePath(self.path)
-        stem = path.stem
-        if self.facts.part_number > 1:
-            stem = stem.removesuffix(str(self.facts.part_number))
-        folder = glob.escape(str(path.parent))
-        return (str(PurePath(folder, f"{glob.escape(stem)}*{path.suffix}")),)
-
     @on(ColumnTable.Selected, "#images")
     def image_chosen(self) -> None:
         """Look into an image."""
@@ -277,30 +266,36 @@ class ArchiveScreen(WimtuiScreen):
     def action_browse(self) -> None:
         """Look into the image."""
         if self.current is not None:
-            index = self.current.info.index
-            self.post_message(messages.ShowImage(self.path, index, self.references))
+            index, parts = self.current.info.index, self.parts
+            if parts.first != self.path:
+                text = f"the images of {PurePath(self.path).name} are in it"
+                title = f"Opened {PurePath(parts.first).name}, the first part"
+                self.notify(plain(text), title=plain(title), markup=False)
+            self.post_message(messages.ShowImage(parts.first, index, parts.references))
 
     def action_mount(self) -> None:
         """Mount the image."""
         if self.current is not None:
             index = self.current.info.index
-            self.post_message(messages.MountImage(self.path, index, self.references))
+            wish = messages.MountImage(self.parts.first, index, self.parts.references)
+            self.post_message(wish)
 
     def action_verify(self) -> None:
         """Read and check every blob."""
-        self.bridge.archives.verify(self.path, self.references)
+        self.bridge.archives.verify(self.path, self.parts.references)
 
     def action_edit(self) -> None:
         """Ask what the image is to be called, and more."""
-        row = self.current
-        if row is None:
+        row, facts = self.current, self.facts
+        if row is None or facts is None:
             return
 
         def save(properties: object) -> None:
             if isinstance(properties, ImageProperties) and properties != ImageProperties():
                 self.bridge.edits.set_image(self, self.path, row.info.index, properties)
 
-        self.app.push_screen(EditImageDialog(row), save)
+        taken = {info.name: info.index for info in facts.images if info.name}
+        self.app.push_screen(EditImageDialog(row, taken), save)
 
     def action_boot(self) -> None:
         """Make the image the boot image, or no longer."""

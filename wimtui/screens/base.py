@@ -52,10 +52,6 @@ class WimtuiScreen(_Attentive, Screen[None]):
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (WIDE, "-wide")]  # noqa: RUF012 - Textual's own
     VERTICAL_BREAKPOINTS = [(0, "-short"), (30, "-tall")]  # noqa: RUF012
     AUTO_FOCUS: ClassVar[str | None] = None
-    BINDINGS: ClassVar = [
-        Binding("escape,backspace", "back", "Back", tooltip="Leave this screen", id="back"),
-    ]
-
     CHANGING: ClassVar[frozenset[str]] = frozenset()
     """Actions that are not to be had with --readonly."""
 
@@ -85,15 +81,23 @@ class WimtuiScreen(_Attentive, Screen[None]):
     def job_ended(self) -> None:
         """A long operation is over."""
 
-    def action_back(self) -> None:
-        """Go back to the screen before."""
-        self.app.pop_screen()
-
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Grey out what --readonly forbids."""
         if self.readonly and action in self.CHANGING:
             return None
         return super().check_action(action, parameters)
+
+
+class InnerScreen(WimtuiScreen):
+    """A screen that one leaves for the one before."""
+
+    BINDINGS: ClassVar = [
+        Binding("escape,backspace,q", "back", "Back", tooltip="Leave this screen", id="back"),
+    ]
+
+    def action_back(self) -> None:
+        """Go back to the screen before."""
+        self.app.pop_screen()
 
 
 class Dialog(_Attentive, ModalScreen[object]):

@@ -12,7 +12,7 @@ from textual.containers import Horizontal, Vertical
 from textual.widgets import Input
 
 from wimtui import messages
-from wimtui.screens.base import WimtuiScreen
+from wimtui.screens.base import InnerScreen
 from wimtui.screens.extract import ExtractDialog
 from wimtui.service.browse import PreviewKind
 from wimtui.service.mounts import MountStatus
@@ -39,7 +39,7 @@ _PAUSE_S = 0.06
 """The cursor has to rest this long before a file is read."""
 
 
-class BrowseScreen(WimtuiScreen):
+class BrowseScreen(InnerScreen):
     """The files of an image."""
 
     AUTO_FOCUS: ClassVar[str | None] = "#tree"

@@ -46,19 +46,22 @@ class CommitDialog(Dialog):
         Binding("f", "force", "Force", tooltip="Unmount although it is in use"),
     ]  # fmt: skip
 
-    def __init__(self, bridge: Bridge, mount: MountSummary, *, stays: bool) -> None:
+    def __init__(
+        self, bridge: Bridge, mount: MountSummary, *, stays: bool, way: Way = Way.COMMIT
+    ) -> None:
         """Ask about a mount, or about what it left staged.
 
         Args:
             bridge: The way to the services.
             mount: The mount.
             stays: Whether it is to stay mounted, unless the user wants otherwise.
+            way: What is chosen at first.
         """
         super().__init__()
         self._bridge = bridge
         self.mount_summary = mount
         self.is_waiting = False
-        self._form = CommitForm(mount, bridge.places.list_wims, stays=stays)
+        self._form = CommitForm(mount, bridge.places.list_wims, stays=stays, way=way)
         self._title = "Commit" if stays or mount.status is MountStatus.DETACHED else "Unmount"
         self._report: MountReport | None = None
         self._holders: tuple[Holder, ...] = ()

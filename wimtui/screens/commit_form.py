@@ -64,6 +64,7 @@ class CommitForm(Vertical):
         list_wims: Callable[[str], Coroutine[Any, Any, list[str]]],
         *,
         stays: bool,
+        way: Way = Way.COMMIT,
     ) -> None:
         """Ask about a mount, or about what it left staged.
 
@@ -71,6 +72,7 @@ class CommitForm(Vertical):
             mount: The mount.
             list_wims: Returns the names of folders and WIMs in a folder.
             stays: Whether it is to stay mounted, unless the user wants otherwise.
+            way: What is chosen at first.
         """
         super().__init__(id="commit-form")
         self.report: MountReport | None = None
@@ -81,6 +83,7 @@ class CommitForm(Vertical):
         self._list_wims = list_wims
         self._can_stay = mount.alive
         self._stays = stays and mount.alive
+        self._first_way = way
 
     def compose(self) -> ComposeResult:
         """Lay out everything; what a way does not need is hidden."""
@@ -120,7 +123,9 @@ class CommitForm(Vertical):
     def on_mount(self) -> None:
         """Offer the ways."""
         ways = [(way.value, label_of(way, self._mount)) for way in ways_of(self._mount)]
-        self.query_one(ChoiceList).offer(ways)
+        choices = self.query_one(ChoiceList)
+        choices.offer(ways)
+        choices.choose(self._first_way.value)
         self.show()
 
     # What is chosen

@@ -62,7 +62,6 @@ class HomeScreen(WimtuiScreen):
                 show=False, id="home.forget"),
         Binding("r", "refresh", "Refresh", tooltip="Look again", show=False, id="home.refresh"),
         Binding("q", "app.leave", "Quit", tooltip="Quit; mounts live on", id="quit"),
-        Binding("escape,backspace", "nothing", show=False, system=True),
     ]  # fmt: skip
     CHANGING: ClassVar[frozenset[str]] = frozenset(
         {"mount", "unmount", "commit", "remount", "switch_mode", "switch_image"}
@@ -279,7 +278,7 @@ class HomeScreen(WimtuiScreen):
         if self.query_one(WimTable).has_focus:
             self.bridge.archives.forget(self, self._current_path)
         elif row is not None:
-            self.post_message(messages.EndMount(row.summary))
+            self.post_message(messages.EndMount(row.summary, discards=True))
 
     def action_remount(self) -> None:
         """Mount again what lost its daemon."""
@@ -302,9 +301,6 @@ class HomeScreen(WimtuiScreen):
         """Look again."""
         self.bridge.mounts.poll(self.app)
         self.bridge.archives.read_recents(self)
-
-    def action_nothing(self) -> None:
-        """Home has nothing behind it."""
 
 
 def _is_possible(action: str, row: MountRow) -> bool | None:

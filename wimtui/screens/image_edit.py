@@ -18,6 +18,8 @@ from wimtui.widgets.cells import count_text, exact_size_text, plain
 from wimtui.widgets.check import Check
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from textual.app import ComposeResult
 
     from wimtui.bridge import Bridge
@@ -40,10 +42,17 @@ class EditImageDialog(Dialog):
     AUTO_FOCUS: ClassVar[str | None] = "#name"
     BINDINGS: ClassVar = [Binding("ctrl+s", "save", "Save", priority=True)]
 
-    def __init__(self, row: ImageRow) -> None:
+    def __init__(self, row: ImageRow, taken: Mapping[str, int]) -> None:
+        """Ask about an image.
+
+        Args:
+            row: The image.
+            taken: Names of the WIM's images, with their numbers.
+        """
         super().__init__()
         self._row = row
         info = row.info
+        self._taken = {name: index for name, index in taken.items() if index != info.index}
         self._before = {
             "name": info.name,
             "description": info.description,
@@ -94,17 +103,39 @@ class EditImageDialog(Dialog):
             others,
         )
 
+    def _problem(self) -> str:
+        """Return what is wrong with the name; empty for nothing."""
+        name = self.query_one("#name", Input).value
+        index = 0 if name == plain(self._before["name"]) else self._taken.get(name, 0)
+        return f"image {index} has that name" if index else ""
+
+    @on(Input.Changed, "#name")
+    def name_changed(self) -> None:
+        """Say at once where the name is taken."""
+        problem = self._problem()
+        button = self.query_one("#save", Button)
+        if problem or button.disabled:
+            self._say(problem)
+        button.disabled = bool(problem)
+
+    def _say(self, problem: str) -> None:
+        outcome = self.query_one("#outcome", Static)
+        outcome.update(f"✗ {problem}" if problem else "")
+        outcome.set_class(bool(problem), "bad")
+
     @on(Button.Pressed, "#save")
     @on(Input.Submitted)
     def action_save(self) -> None:
         """Return what was changed."""
+        if problem := self._problem():
+            self._say(problem)
+            self.query_one("#name").focus()
+            return
         properties = self.properties()
         if properties is not None:
             self.dismiss(properties)
-            return
-        outcome = self.query_one("#outcome", Static)
-        outcome.update("others: NAME=VALUE, quoted where a value has spaces")
-        outcome.set_class(True, "bad")
+        else:
+            self._say("others: NAME=VALUE, quoted where a value has spaces")
 
     @on(Button.Pressed, "#cancel")
     def cancelled(self) -> None:

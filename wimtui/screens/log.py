@@ -10,7 +10,7 @@ from textual.binding import Binding
 from textual.containers import Horizontal
 
 from wimtui import messages
-from wimtui.screens.base import WimtuiScreen
+from wimtui.screens.base import InnerScreen
 from wimtui.widgets.cells import Cell, plain, plain_text
 from wimtui.widgets.column_table import ColumnTable
 from wimtui.widgets.log_table import LogRow, LogTable
@@ -35,7 +35,7 @@ _TONES: tuple[tuple[str, Tone], ...] = (
 )
 
 
-class LogScreen(WimtuiScreen):
+class LogScreen(InnerScreen):
     """Log files left, the end of one right, followed as it grows."""
 
     AUTO_FOCUS: ClassVar[str | None] = "#logs"

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from textual.app import ComposeResult
 
     from wimtui.bridge import Bridge
-    from wimtui.service.archives import ArchiveFacts
+    from wimtui.service.archives import ArchiveFacts, SplitSet
     from wimtui.service.mount_points import MountPlace
     from wimtui.service.mounts import MountSummary
     from wimtui.service.write_access import WriteAccess
@@ -148,6 +148,7 @@ class MountDialog(Dialog):
         """Offer the images."""
         message.stop()
         self._facts = message.facts
+        self._take_parts(message.parts)
         images = message.facts.images
         select: Select[int] = self.query_one("#image", Select)
         select.set_options(
@@ -157,6 +158,15 @@ class MountDialog(Dialog):
             select.value = self._index or self._first_free()
         else:
             self._say("this WIM has no images", "bad")
+
+    def _take_parts(self, parts: SplitSet) -> None:
+        """Mount the first part of a split set, with all of them, unless others were named."""
+        if parts.first != self.path:
+            self.path = parts.first
+            self.query_one("#wim", Static).update(f"{plain(parts.first)}, the first part")
+        box = self.query_one("#references", Input)
+        if parts.references and not box.value:
+            box.value = shlex.join(parts.references)
 
     def _first_free(self) -> int:
         mounts: Sequence[MountSummary] = getattr(self.app, "mounts", ())

@@ -11,7 +11,7 @@ from textual.binding import Binding
 from textual.containers import Horizontal
 
 from wimtui import messages, upkeep_messages
-from wimtui.screens.base import WimtuiScreen
+from wimtui.screens.base import InnerScreen
 from wimtui.screens.commit_ways import MANY_FILES, name_to_type
 from wimtui.screens.confirm import ConfirmDialog
 from wimtui.screens.save_as import SaveAsDialog
@@ -42,7 +42,7 @@ _WAYS = {
 }
 
 
-class RecoverScreen(WimtuiScreen):
+class RecoverScreen(InnerScreen):
     """Dead mounts, staged changes without a mount, writes that were killed."""
 
     AUTO_FOCUS: ClassVar[str | None] = "#recoverables"

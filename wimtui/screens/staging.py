@@ -12,7 +12,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Input
 
 from wimtui import messages, staging_messages
-from wimtui.screens.base import WimtuiScreen
+from wimtui.screens.base import InnerScreen
 from wimtui.screens.confirm import ConfirmDialog
 from wimtui.screens.export import ExportDialog
 from wimtui.widgets.cells import plain, size_text
@@ -45,7 +45,7 @@ _ON_CHANGE = frozenset({"restore", "view", "edit", "copy_path"})
 _VARYING = (*sorted(_ON_CHANGE), "export", "commit", "unmount", "shell")
 
 
-class StagingScreen(WimtuiScreen):
+class StagingScreen(InnerScreen):
     """The changes of one mount."""
 
     AUTO_FOCUS: ClassVar[str | None] = "#changes"

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import glob
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from wimtui.engine.archive import Archive, ArchiveOptions
 from wimtui.engine.container.flags import HeaderFlag, ResourceFlag
 from wimtui.engine.container.header import MAGIC, PIPABLE_MAGIC
 from wimtui.engine.container.xml_data import ImageInfo, WindowsInfo
+from wimtui.engine.errors import WimError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,8 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ArchiveFacts", "ArchiveOptions", "BlobFacts", "HeaderFacts", "ImageInfo", "ResourceFacts",
-    "WindowsInfo", "archive_facts", "blob_facts", "blob_of", "header_facts", "inspect_archive",
-    "open_archive",
+    "SplitSet", "WindowsInfo", "archive_facts", "blob_facts", "blob_of", "header_facts",
+    "inspect_archive", "open_archive", "split_set_of",
 ]  # fmt: skip
 
 _CODEC_NAMES = ("None", "XPRESS", "LZX", "LZMS")
@@ -52,6 +55,16 @@ class ArchiveFacts:
     """Whether any blob lies in a solid resource."""
     warnings: tuple[str, ...]
     images: tuple[ImageInfo, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SplitSet:
+    """What opens the images of a WIM that is a part of a split set, or of any other."""
+
+    first: str
+    """The part that has the images' metadata; the WIM itself where no other is known."""
+    references: tuple[str, ...] = ()
+    """Globs of all parts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +125,34 @@ def inspect_archive(path: str) -> ArchiveFacts:
     """Open a WIM, return its facts, close it. Raises WimError."""
     with open_archive(path) as archive:
         return archive_facts(archive)
+
+
+def split_set_of(path: str, facts: ArchiveFacts) -> SplitSet:
+    """Return where the parts of a WIM are by the usual names: a.swm, a2.swm, a3.swm.
+
+    Args:
+        path: The WIM, as the user named it.
+        facts: What it says of itself.
+    """
+    if facts.total_parts < 2:
+        return SplitSet(path)
+    known = PurePath(path)
+    stem = known.stem
+    if facts.part_number > 1:
+        stem = stem.removesuffix(str(facts.part_number))
+    folder = PurePath(glob.escape(str(known.parent)))
+    references = (str(folder / f"{glob.escape(stem)}*{known.suffix}"),)
+    first = str(known.with_name(f"{stem}{known.suffix}")) if stem else path
+    is_first = facts.part_number == 1 or not _is_first_part(first, facts.guid)
+    return SplitSet(path if is_first else first, references)
+
+
+def _is_first_part(path: str, guid: str) -> bool:
+    try:
+        facts = inspect_archive(path)
+    except WimError:
+        return False
+    return facts.part_number == 1 and facts.guid == guid
 
 
 def archive_facts(archive: Archive) -> ArchiveFacts:

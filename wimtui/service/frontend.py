@@ -201,6 +201,10 @@ class Services:
         """Return a WIM's facts. Raises WimError."""
         return archives.inspect_archive(path)
 
+    def split_set_of(self, path: str, facts: archives.ArchiveFacts) -> archives.SplitSet:
+        """Return what opens a WIM's images."""
+        return archives.split_set_of(path, facts)
+
     def open_image(self, path: str, image: str, references: tuple[str, ...]) -> ImageSession:
         """Open an image to browse. Raises WimError."""
         return ImageSession.open(path, image, references)

@@ -30,6 +30,12 @@ class ChoiceList(OptionList):
         keys = [key for key, _ in choices]
         self.highlighted = keys.index(before) if before in keys else 0
 
+    def choose(self, key: str) -> None:
+        """Put the cursor on a choice, if it is offered."""
+        keys = [option.id for option in self.options]
+        if key in keys:
+            self.highlighted = keys.index(key)
+
     @property
     def chosen(self) -> str:
         """The key under the cursor."""

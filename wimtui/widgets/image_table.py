@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import TYPE_CHECKING, ClassVar
 
 from wimtui.service.archives import ARCHITECTURES
@@ -20,7 +21,7 @@ from wimtui.widgets.column_table import Column, ColumnTable
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from wimtui.service.archives import ArchiveFacts, ImageInfo
+    from wimtui.service.archives import ArchiveFacts, ImageInfo, SplitSet
     from wimtui.service.mounts import MountSummary
     from wimtui.service.space import SpaceFacts
     from wimtui.widgets.fact_list import Fact
@@ -232,7 +233,9 @@ def _windows_facts(row: ImageRow) -> Iterator[Fact]:
         yield "Service pack", f"build {pack}, level {level}"
 
 
-def archive_facts(facts: ArchiveFacts, space: SpaceFacts | None = None) -> Iterator[Fact]:
+def archive_facts(
+    facts: ArchiveFacts, space: SpaceFacts | None = None, parts: SplitSet | None = None
+) -> Iterator[Fact]:
     """Return what the header says, and what of the file is in use as soon as that is known."""
     yield "Path", Cell(plain(facts.path), "strong")
     yield "Size", exact_size_text(facts.file_size)
@@ -242,7 +245,7 @@ def archive_facts(facts: ArchiveFacts, space: SpaceFacts | None = None) -> Itera
     yield "Compression", f"{facts.compression}{chunk}{solid}"
     boot = f", boot image {facts.boot_index}" if facts.boot_index else ""
     yield "Images", f"{facts.image_count}{boot}"
-    yield "Part", f"{facts.part_number} of {facts.total_parts}"
+    yield "Part", _part(facts, parts)
     yield "GUID", facts.guid
     has_table = "Integrity info" in facts.attributes
     yield "Integrity", "has a table of checksums" if has_table else "no table of checksums"
@@ -250,6 +253,15 @@ def archive_facts(facts: ArchiveFacts, space: SpaceFacts | None = None) -> Itera
     yield "Attributes", ", ".join(facts.attributes) or NOTHING
     for warning in facts.warnings:
         yield "Warning", Cell(plain(warning), "warn")
+
+
+def _part(facts: ArchiveFacts, parts: SplitSet | None) -> Cell | str:
+    text = f"{facts.part_number} of {facts.total_parts}"
+    if facts.part_number == 1 or parts is None:
+        return text
+    if parts.first == facts.path:
+        return Cell(f"{text}; the first part, which has the images, is not beside it", "warn")
+    return f"{text}; images are opened with {plain(PurePath(parts.first).name)}, the first part"
 
 
 def _reclaimable(space: SpaceFacts) -> Cell | str:
