@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-import pwd
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from wimtui.control.users import user_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,7 +75,7 @@ def _find_holder(process: Path, mount_point: str) -> Holder | None:
     is_shell = _is_our_shell(process, mount_point)
     first = uses[0]
     what = f"{first.what} (a shell started by wimtui)" if is_shell else first.what
-    return Holder(int(process.name), command, what, first.path, _user(uid), uses, is_shell)
+    return Holder(int(process.name), command, what, first.path, user_name(uid), uses, is_shell)
 
 
 def _uses(process: Path, mount_point: str) -> Iterator[Use]:
@@ -111,13 +112,6 @@ def _is_our_shell(process: Path, mount_point: str) -> bool:
     except OSError:
         return False
     return os.fsencode(f"{SHELL_VARIABLE}={mount_point}") in variables
-
-
-def _user(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
 
 
 def _link(path: Path) -> str:

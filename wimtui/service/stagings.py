@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pwd
 import shutil
 import stat
 from contextlib import contextmanager, suppress
@@ -25,6 +24,7 @@ from wimtui.control.stagings import (
     looks_like_staging,
 )
 from wimtui.control.unmount import clear_dead
+from wimtui.control.users import user_name
 from wimtui.engine.errors import UsageError, WimError
 from wimtui.service.recents import recent_wims
 
@@ -153,14 +153,10 @@ def _refuse_others_folder(folder: str) -> None:
 
 
 def _anothers(uid: int, path: str) -> NotPermittedError:
-    try:
-        name = pwd.getpwuid(uid).pw_name
-    except (KeyError, OverflowError):
-        name = f"'#{uid}'"
     return NotPermittedError(
         f"what is left there belongs to user {uid}",
         path=path,
-        hint=f"do that as that user, with sudo -u {name}",
+        hint=f"do that as that user, with sudo -u {user_name(uid)}",
     )
 
 

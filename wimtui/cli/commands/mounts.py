@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ import humanize
 
 from wimtui.cli import output
 from wimtui.cli.diagnostics import shown
+from wimtui.control.users import user_name
 from wimtui.service import mounts
 
 if TYPE_CHECKING:
@@ -23,9 +25,12 @@ def run(arguments: Namespace) -> int:
         return 0
     if not found:
         return 0
+    # Root sees everybody's; who sees but their own need not be told whose they are.
+    tells_users = any(mount.uid != os.geteuid() for mount in found)
     rows = [
         [
             shown(mount.mount_point),
+            *([user_name(mount.uid)] if tells_users else []),
             mount.status.value,
             mount.mode,
             f"{shown(Path(mount.wim_path).name)} [{mount.image_index or '?'}]",
@@ -35,7 +40,8 @@ def run(arguments: Namespace) -> int:
         ]
         for mount in found
     ]
-    output.table(["MOUNT POINT", "STATUS", "MODE", "WIM", "IMAGE", "PID", ""], rows)
+    user = ["USER"] if tells_users else []
+    output.table(["MOUNT POINT", *user, "STATUS", "MODE", "WIM", "IMAGE", "PID", ""], rows)
     return 0
 
 
