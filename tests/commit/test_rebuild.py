@@ -339,6 +339,29 @@ def test_a_pipable_wim_becomes_an_ordinary_one(tmp_path: Path) -> None:
     check_wim(path, fresh=True)
 
 
+def test_solid_data_of_another_codec_becomes_lzms_and_that_is_said(tmp_path: Path) -> None:
+    """As with wimlib-imagex optimize, which does not keep the codec of solid data either."""
+    path = tmp_path / "a.wim"
+    tree = TestTree()
+    tree.add("/file", words(1, 50_000))
+    lzx = Compression(CodecId.LZMS, level=20, solid_codec=CodecId.LZX, solid_chunk_size=1 << 15)
+    given = options(solid=True, compression=lzx)
+    edit.create(str(path), tree, ImageProperties("solid"), given)
+    lzms = Compression(level=20, solid_chunk_size=1 << 15)
+    said = "solid data was LZX, and is LZMS from now on"
+    for recompress, codec, warned in (
+        (False, CodecId.LZX, False),
+        (True, CodecId.LZMS, True),
+        (True, CodecId.LZMS, False),
+    ):
+        with Archive.open(path) as archive:
+            result = edit.optimize(archive, options(recompress=recompress, compression=lzms))
+        assert (said in result.warnings) is warned
+        with Archive.open(path) as archive:
+            assert [solid.codec for solid in archive.wim.blob_table.solids] == [codec]
+        check_wim(path, fresh=True)
+
+
 def test_solid_data_in_the_order_of_names(tmp_path: Path) -> None:
     path = tmp_path / "a.wim"
     tree = TestTree()

@@ -123,8 +123,12 @@ def _add_optimize(add: Add) -> None:
     parser = add("optimize", "rebuild a WIM without dead bytes")
     parser.add_argument("wim", metavar="WIM")
     parser.add_argument(
-        "--recompress", action="store_true", help="compress again what could be copied"
+        "--recompress",
+        action="store_true",
+        help="compress again what could be copied; solid data as LZMS, whatever it was",
     )
-    parser.add_argument("--solid", action="store_true", help="all data in one solid resource")
+    parser.add_argument(
+        "--solid", action="store_true", help="all data in one solid resource, always LZMS"
+    )
     parser.add_argument("--save-as", metavar="OTHER.wim", help="write the result to another file")
     add_write_options(parser)

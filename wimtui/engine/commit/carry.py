@@ -15,6 +15,7 @@ from wimtui.engine.image.blobs import ZERO_SHA1
 
 if TYPE_CHECKING:
     from wimtui.engine.archive import Archive
+    from wimtui.engine.codecs.base import CodecId
     from wimtui.engine.commit.output import Output
     from wimtui.engine.commit.output_format import OutputFormat
     from wimtui.engine.commit.plan import NewBlob, Plan
@@ -57,6 +58,8 @@ class Carried:
     """Decoded and written as blobs on their own, in the order of the old file."""
     packed: list[tuple[bytes, BlobSource]] = field(default_factory=list)
     """Decoded and written into a solid resource."""
+    recoded: set[CodecId] = field(default_factory=set)
+    """Codecs of solid resources whose blobs are packed with another one."""
     dropped: int = 0
 
     @property
@@ -127,6 +130,8 @@ def carry(archive: Archive, plan: Plan, form: OutputFormat) -> Carried:
         if not form.recompress and 3 * used > 2 * solid.uncompressed_size and solid.is_usable:
             carried.copied_solids.append(CopiedSolid(solid, blobs))
         else:
+            if solid.codec is not form.solid_codec:
+                carried.recoded.add(solid.codec)
             carried.packed += [
                 (blob.sha1, StoredSource(archive.blobs, blob.sha1, blob.size, paths.find))
                 for blob in blobs

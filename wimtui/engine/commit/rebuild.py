@@ -138,6 +138,9 @@ class Rebuilder:
         archive, plan = self._archive, self._plan
         if archive is not None and archive.wim.header.is_pipable:
             warnings = (*warnings, "the pipable WIM was written as an ordinary one")
+        for codec in sorted(self._carried.recoded):
+            text = f"solid data was {codec.name}, and is {self._form.solid_codec.name} from now on"
+            warnings = (*warnings, text)
         return WriteResult(
             path=self._target,
             is_written=True,
