@@ -16,7 +16,8 @@ help:            ## this list
 	@PYTHON="$(PYTHON)" tools/setup.sh test
 
 build/.kernels: $(KERNELS) pyproject.toml
-	@$(PY) -c "from setuptools import setup; setup()" -q build_ext --inplace -j 2
+	@CFLAGS="$(CFLAGS) -Wno-sign-compare" PYTHONWARNINGS='ignore:`[tool.setuptools.ext-modules]`' \
+		$(PY) -c "from setuptools import setup; setup()" -q build_ext --inplace -j 2
 	@mkdir -p $(@D) && touch $@
 
 build: .venv/.ready-run build/.kernels  ## compile the kernels that changed

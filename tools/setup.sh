@@ -65,6 +65,8 @@ if [ ! -x .venv/bin/python ] || ! .venv/bin/python -c 'import pip' 2>/dev/null; 
     rm -rf .venv
     "$python" -m venv .venv
 fi
+# What setuptools calls experimental is how the codecs are declared.
+export PYTHONWARNINGS='ignore:`[tool.setuptools.ext-modules]`'
 group=build
 [ "$purpose" = test ] && group=dev
 say "+ pip install --group $group -e .  (compiles the codecs: about two minutes the first time)"
