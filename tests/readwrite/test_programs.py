@@ -235,6 +235,33 @@ def edit_what_was_there(place: Path) -> None:
     (place / "c").rename(place / "empty")
 
 
+@pytest.mark.parametrize("is_root", [True, False])
+def test_who_writes_decides_about_set_id_bits(tmp_path: Path, is_root: bool) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    control = tmp_path / "control"
+    control.mkdir()
+    shown = []
+    with mounted_rw(copied_sample(tmp_path), "--unix-data", "--allow-other") as mounted:
+        for place in (mounted.path, control):
+            modes = []
+            for command in ("printf x >> f", ": > f", "truncate -s 1 f", "chown 65534 f"):
+                path = place / "f"
+                path.write_bytes(b"content")
+                os.chown(path, 65534, 65534)
+                path.chmod(0o6777)
+                # The shell enters the folder as root; others may not reach it.
+                user = None if is_root else 65534
+                groups: list[str] | None = None if is_root else []
+                words = ["sh", "-c", command]
+                subprocess.run(
+                    words, cwd=place, user=user, group=user, extra_groups=groups, check=True
+                )
+                modes.append(oct(path.stat().st_mode))
+            shown.append(modes)
+    assert shown[0] == shown[1]
+
+
 @pytest.mark.parametrize("work", [append_from_several, edit_what_was_there])
 def test_system_calls(both: tuple[Path, Path], work: Callable[[Path], None]) -> None:
     for place in both:

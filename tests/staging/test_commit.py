@@ -341,24 +341,26 @@ class TestRebase:
         """Their numbers must not be taken for those of files in the image that follows."""
         mount = make_mount(OverlayOptions(ViewOptions(streams=StreamsInterface.WINDOWS)))
         overlay = mount.overlay
-        files = [
-            overlay.open_for_writing(mount.ino(b"/streams:" + name)) for name in (b"one", b"Two")
-        ]
-        mount.unlink(b"/streams:one")
+        inos = [mount.ino(b"/streams:" + name) for name in (b"one", b"Two")]
+        files = [overlay.open_for_writing(ino) for ino in inos]
+        mount.unlink(b"/streams:one", forget=False)
         for number in range(60):
             mount.create_file(b"/%d" % number, b"%d" % number)
 
         def meanwhile() -> None:
-            mount.unlink(b"/streams:Two")
+            mount.unlink(b"/streams:Two", forget=False)
             for file in files:
                 assert file.write(0, b"other") == 5
 
         commit(mount, meanwhile)
+        assert [overlay.attributes(ino)[:3:2] for ino in inos] == [(ino, 0) for ino in inos]
+        overlay.change(inos[0], AttributeChanges(size=7))
         for number in range(60):
             assert mount.read(b"/%d" % number) == b"%d" % number
-        assert [file.read(0, 99) for file in files] == [b"otherm one", b"other"]
-        for file in files:
+        assert [file.read(0, 99) for file in files] == [b"otherm ", b"other"]
+        for file, ino in zip(files, inos, strict=True):
             file.close()
+            overlay.forget(ino)
         mount.reopen()
         assert not mount.has(b"/streams:Two")
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import stat
 import subprocess
 import threading
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.staging.base_image import CONTENTS, TICKS, ImageBuilder, Mount, unix_options
+from tests.staging.base_image import CONTENTS, TICKS, ImageBuilder, Mount
 from wimtui.engine.errors import (
     CancelledError,
     IsADirectoryNodeError,
@@ -147,23 +146,6 @@ def test_directories_have_no_size(mount: Mount) -> None:
         resize(mount, b"/dir", 0)
     with pytest.raises(IsADirectoryNodeError):
         mount.overlay.open_for_writing(mount.ino(b"/dir"))
-
-
-def test_writing_takes_set_id_bits_away(make_mount: Make) -> None:
-    mount = make_mount(unix_options())
-    ino = mount.create_file(b"/program")
-    changes: list[Callable[[], None]] = [
-        lambda: mount.write(ino, b"x"),
-        lambda: resize(mount, b"/program", 0),
-        lambda: resize(mount, b"/program", 7),
-    ]
-    for change in changes:
-        mount.overlay.change(ino, AttributeChanges(mode=0o6755))
-        assert stat.S_IMODE(mount.overlay.attributes(ino).mode) == 0o6755
-        change()
-        assert stat.S_IMODE(mount.overlay.attributes(ino).mode) == 0o755
-        mount.reopen()
-        assert stat.S_IMODE(mount.overlay.attributes(ino).mode) == 0o755
 
 
 def test_times_of_writing_outlast_a_kill(mount: Mount) -> None:

@@ -76,8 +76,8 @@ class OpenFilesMachine(RuleBasedStateMachine):
             image.file(path, bytes(file.data), group_id=group, named_streams=named)
         options = unix_options(streams=StreamsInterface.WINDOWS)
         self.mount = Mount.create(image.write(self.folder / "base.wim"), self.folder, options)
-        self.removed: list[File] = []
-        """Files without a name that the kernel has not forgotten."""
+        self.removed: list[Stream] = []
+        """Files and streams without a name that the kernel has not forgotten."""
         self.readers: list[tuple[Stream, OpenFile]] = []
         self.writers: list[tuple[Stream, WritableFile]] = []
         self.snapshot: Snapshot | None = None
@@ -98,16 +98,17 @@ class OpenFilesMachine(RuleBasedStateMachine):
             for name, stream in file.named.items():
                 stream.ino = self.mount.ino(path + b":" + name)
 
-    def known(self) -> list[File]:
-        return [*dict.fromkeys(self.files.values()), *self.removed]
+    def known(self) -> list[Stream]:
+        files = dict.fromkeys(self.files.values())
+        return [*(stream for file in files for stream in file.streams()), *self.removed]
 
     def pick(self, what: int) -> Stream | None:
-        streams = [stream for file in self.known() for stream in file.streams()]
+        streams = self.known()
         return streams[what % len(streams)] if streams else None
 
     def lost(self, file: File | None) -> None:
         if file is not None and file not in self.files.values():
-            self.removed.append(file)
+            self.removed += file.streams()
 
     # Names
 
@@ -137,6 +138,7 @@ class OpenFilesMachine(RuleBasedStateMachine):
         if file is not None and name in file.named:
             stream = file.named.pop(name)
             assert self.mount.unlink(path + b":" + name, forget=False) == stream.ino
+            self.removed.append(stream)
 
     @rule(path=paths, new=paths)
     def link(self, path: bytes, new: bytes) -> None:
@@ -188,11 +190,11 @@ class OpenFilesMachine(RuleBasedStateMachine):
     @rule(what=picks)
     def forget(self, what: int) -> None:
         in_use = [stream for stream, _ in (*self.readers, *self.writers)]
-        forgotten = [file for file in self.removed if not any(s in in_use for s in file.streams())]
+        forgotten = [stream for stream in self.removed if stream not in in_use]
         if forgotten:
-            file = forgotten[what % len(forgotten)]
-            self.removed.remove(file)
-            self.mount.overlay.forget(file.ino)
+            stream = forgotten[what % len(forgotten)]
+            self.removed.remove(stream)
+            self.mount.overlay.forget(stream.ino)
 
     # What happens to the whole
 
@@ -231,11 +233,12 @@ class OpenFilesMachine(RuleBasedStateMachine):
             assert self.mount.ino(path) == file.ino
             for name, stream in file.named.items():
                 assert self.mount.ino(path + b":" + name) == stream.ino
-        for file in self.known():
-            assert overlay.attributes(file.ino).nlink == names.count(file)
-            for stream in file.streams():
-                assert overlay.attributes(stream.ino).ino == stream.ino
-                assert difference(self.mount.read(stream.ino), stream.data) is None
+        for stream in self.known():
+            shown = overlay.attributes(stream.ino)
+            assert (shown.ino, shown.size) == (stream.ino, len(stream.data))
+            if isinstance(stream, File):
+                assert shown.nlink == names.count(stream)
+            assert difference(self.mount.read(stream.ino), stream.data) is None
         for stream, opened in (*self.readers, *self.writers):
             assert difference(opened.read(0, 1 << 20), stream.data) is None
         list_changes(overlay)

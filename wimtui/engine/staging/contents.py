@@ -16,7 +16,6 @@ from wimtui.engine.errors import (
 from wimtui.engine.image.attributes import FileAttribute
 from wimtui.engine.image.blobs import EmptyFile, is_empty
 from wimtui.engine.image.streams import StreamKind
-from wimtui.engine.image.tagged_items import ItemTag, UnixData, set_item, unix_data
 from wimtui.engine.progress import CancelToken
 from wimtui.engine.staging.node import (
     BaseBlob,
@@ -37,8 +36,6 @@ if TYPE_CHECKING:
     from wimtui.engine.staging.node import NodeId, StreamSource
     from wimtui.engine.staging.open_streams import SharedStream
     from wimtui.engine.tree import OpenFile
-
-_SET_ID_BITS = stat.S_ISUID | stat.S_ISGID
 
 
 class Contents:
@@ -186,39 +183,9 @@ class Contents:
             self.open_streams.release(shared, for_writing=for_writing)
 
     def _before_write(self, shared: SharedStream) -> None:
-        """Copy a file that a snapshot reads aside, and take set-id bits away."""
+        """Copy a file that a snapshot reads aside."""
         if shared.number in self.open_streams.frozen:
-            if self.open_streams.is_attached(shared):
-                self._copy_up(shared, None, CancelToken())
-            else:
-                self._copy_removed(shared)
-        if self._layer.options.view.unix_data:
-            owner = self._layer.stream_owners.get(shared.id, shared.id)
-            node = self._layer.nodes.get(owner)
-            if node is not None and node.tagged_items:
-                self._clear_set_id(owner)
-
-    def _clear_set_id(self, number: NodeId) -> None:
-        node = self._layer.nodes[number]
-        item = unix_data(node.tagged_items)
-        if item is None or not item.mode & _SET_ID_BITS:
-            return
-        with self._layer.lock:
-            edit = self._layer.edit()
-            edit.put(without_set_id(self._layer.node(number)))
-            self._layer.commit(edit)
-
-    def _copy_removed(self, shared: SharedStream) -> None:
-        """Give the handles of a stream that was removed a file that only they have."""
-        with self._layer.lock:
-            if shared.number not in self.open_streams.frozen:
-                return
-            size = self._files.size(shared.number)
-            number = self._files.clone(shared.number, size, CancelToken())
-            try:
-                self.open_streams.switch(shared, number)
-            finally:
-                self._files.remove(number)
+            self._copy_up(shared, None, CancelToken())
 
     # Copying up
 
@@ -355,7 +322,7 @@ class Contents:
         if not isinstance(source, StagedFile) and size == self.source_size(source):
             node = self._layer.node(node.id)
             edit = self._layer.edit()
-            edit.put(without_set_id(self.stamp(node, self._layer.now())))
+            edit.put(self.stamp(node, self._layer.now()))
             self._layer.commit(edit)
             return
         if not isinstance(source, StagedFile) or source.number in self.open_streams.frozen:
@@ -363,7 +330,6 @@ class Contents:
             source = StagedFile(self._files.new_number())
             self._publish(node, found, source)
         self._files.truncate(source.number, size)
-        self._clear_set_id(node.id)
 
     # Syncing
 
@@ -394,13 +360,3 @@ class InlineFile:
 
     def close(self) -> None:
         """Do nothing."""
-
-
-def without_set_id(node: StagedNode) -> StagedNode:
-    """Return a node whose UNIX mode has neither set-id bit."""
-    item = unix_data(node.tagged_items)
-    if item is None or not item.mode & _SET_ID_BITS:
-        return node
-    cleared = UnixData(item.uid, item.gid, item.mode & ~_SET_ID_BITS, item.rdev)
-    tagged = set_item(node.tagged_items, ItemTag.UNIX_DATA, cleared.pack())
-    return node._replace(tagged_items=tagged)

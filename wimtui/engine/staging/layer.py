@@ -226,7 +226,7 @@ class Layer:
     def link_count(self, number: NodeId) -> int:
         """Return how many names a node has: for directories 1, or 0 once removed."""
         own = 1 if number == ROOT_INO else 0
-        if number != ROOT_INO and number < FIRST_NEW_ID:
+        if number != ROOT_INO and self.base.has_node(number):
             own = self.base.link_count(number)
         return own + self._links.get(number, 0)
 

@@ -136,17 +136,9 @@ class OpenStreams:
             raise
         _use(shared, number, descriptor)
 
-    def switch(self, shared: SharedStream, number: int) -> None:
-        """Have the handles of a stream use another file. Raises OSError."""
-        _use(shared, number, self._open(number))
-
     def detach(self, stream: NodeId) -> None:
         """Leave the handles of a stream with what they read; later ones share nothing with them."""
         self._streams.pop(stream, None)
-
-    def is_attached(self, shared: SharedStream) -> bool:
-        """Whether its handles are those of a stream that still exists."""
-        return self._streams.get(shared.id) is shared
 
     def written(self) -> set[NodeId]:
         """Return the streams that are open for writing."""

@@ -7,29 +7,22 @@ import stat
 from typing import TYPE_CHECKING, TypeVarTuple
 
 from wimtui.engine.errors import (
-    InvalidNameError,
     LockedError,
-    NodeExistsError,
     NodeNotFoundError,
     NotADirectoryNodeError,
     NotSupportedNodeError,
     WimError,
 )
-from wimtui.engine.image.attributes import FileAttribute
-from wimtui.engine.image.named_streams import StreamPath
-from wimtui.engine.image.streams import StreamKind
-from wimtui.engine.image.view import StreamsInterface
 from wimtui.engine.staging.base import BaseImage
 from wimtui.engine.staging.contents import Contents
 from wimtui.engine.staging.directories import Directories
 from wimtui.engine.staging.layer import Layer
-from wimtui.engine.staging.names import check_stream_name
-from wimtui.engine.staging.node import StagedFile, StagedStream
 from wimtui.engine.staging.node_changes import NodeChanges
 from wimtui.engine.staging.rename import Rename
 from wimtui.engine.staging.snapshot import Snapshot
 from wimtui.engine.staging.stats import Stats
-from wimtui.engine.staging.xattrs import Xattrs, find_named
+from wimtui.engine.staging.stream_names import StreamNames
+from wimtui.engine.staging.xattrs import Xattrs
 from wimtui.engine.tree import Ino, XattrMode
 
 if TYPE_CHECKING:
@@ -38,7 +31,8 @@ if TYPE_CHECKING:
     from wimtui.engine.image.blobs import Blobs
     from wimtui.engine.image.metadata import ImageMetadata
     from wimtui.engine.progress import CancelToken
-    from wimtui.engine.staging.node import NodeId
+    from wimtui.engine.staging.edit import Edit
+    from wimtui.engine.staging.node import NodeId, StagedStream
     from wimtui.engine.staging.numbering import Numbering
     from wimtui.engine.staging.options import OverlayOptions
     from wimtui.engine.staging.store import StagingStore
@@ -92,7 +86,9 @@ class Overlay:
         self._rename = Rename(self.layer, self._directories)
         self._changes = NodeChanges(self.layer, self.contents, self._stats)
         self._xattrs = Xattrs(self.layer, self.contents, self._stats)
-        self._has_stream_names = self.options.view.streams is StreamsInterface.WINDOWS
+        self._stream_names = StreamNames(self.layer)
+        self._known_streams: set[Ino] = set()
+        """Inode numbers of streams that were given out by name and are not forgotten."""
         self.numbering: Numbering | None = None
         """What inode numbers stand for, once the image was replaced."""
         self._snapshot: Snapshot | None = None
@@ -133,8 +129,10 @@ class Overlay:
         if found is None:
             if self.layer.type(self.layer.owner(directory)) != stat.S_IFDIR:
                 raise NotADirectoryNodeError(f"node {parent} is no directory")
-            path = self._stream_path(name)
-            found = None if path is None else self._lookup_stream(directory, path)
+            path = self._stream_names.path(directory, name)
+            found = None if path is None else self._stream_names.lookup(directory, path)
+            if found is not None:
+                self._known_streams.add(self.ino(found))
         return None if found is None else self.ino(found)
 
     def attributes(self, ino: Ino) -> NodeAttributes:
@@ -195,9 +193,11 @@ class Overlay:
         """
         with self.layer.lock:
             directory = self.node_id(parent)
-            path = self._stream_path(name)
-            if path is not None and self.layer.lookup(directory, name) is None:
-                return self.ino(self._create_stream(directory, path, creator))
+            path = self._stream_names.path(directory, name)
+            if path is not None:
+                made = self.ino(self._stream_names.create(directory, path, creator))
+                self._known_streams.add(made)
+                return made
             return self.ino(self._directories.create(directory, name, creator))
 
     def make_directory(self, parent: Ino, name: bytes, creator: Creator) -> Ino:
@@ -232,9 +232,9 @@ class Overlay:
         """
         with self.layer.lock:
             directory = self.node_id(parent)
-            path = self._stream_path(name)
-            if path is not None and self.layer.lookup(directory, name) is None:
-                return self.ino(self._remove_stream(directory, path))
+            path = self._stream_names.path(directory, name)
+            if path is not None:
+                return self.ino(self._stream_names.remove(directory, path))
             return self.ino(self._directories.unlink(directory, name))
 
     def remove_directory(self, parent: Ino, name: bytes) -> Ino:
@@ -248,9 +248,9 @@ class Overlay:
         """Move a name. Raises as ``Rename``."""
         with self.layer.lock:
             directory = self.node_id(parent)
-            path = self._stream_path(name)
-            if path is not None and self.layer.lookup(directory, name) is None:
-                if self._lookup_stream(directory, path) is None:
+            path = self._stream_names.path(directory, name)
+            if path is not None:
+                if self._stream_names.lookup(directory, path) is None:
                     raise NodeNotFoundError(f"no {name.decode(errors='replace')}")
                 raise NotSupportedNodeError("a stream cannot be renamed")
             self._rename(directory, name, self.node_id(new_parent), new_name, mode)
@@ -292,16 +292,29 @@ class Overlay:
         """Free a node without names that nobody can refer to any more."""
         with self.layer.lock:
             number = self.node_id(ino)
+            self._known_streams.discard(ino)
             if number not in self.layer.unlinked:
                 return
             self.layer.unlinked.discard(number)
-            node = self.layer.nodes.get(number)
-            if node is None or self.layer.link_count(number):
+            if self.layer.link_count(number) or not self.layer.exists(number):
                 return
             edit = self.layer.edit()
-            edit.drop(number)
-            self.layer.commit(edit)
-            self.contents.discard([stream.source for stream in node.streams or ()])
+            kept = self._outlive(edit, number)
+            node = self.layer.nodes.get(number)
+            if node is not None:
+                edit.drop(number)
+            if edit.nodes:
+                self.layer.commit(edit)
+                self.layer.unlinked.update(stream.id for stream in kept)
+                streams = () if node is None else node.streams or ()
+                self.contents.discard([each.source for each in streams if each not in kept])
+
+    def _outlive(self, edit: Edit, owner: NodeId) -> set[StagedStream]:
+        """Have the streams that somebody refers to by name outlive their file."""
+        known = self._known_streams
+        if not known:
+            return set()
+        return self._stream_names.outlive(edit, owner, lambda stream: self.ino(stream) in known)
 
     def sync(self, ino: Ino, *, data_only: bool) -> None:
         """Return when a node would survive a power cut. Blocks. Raises OSError."""
@@ -337,61 +350,3 @@ class Overlay:
             # commit is done, though, whatever the staging disk says.
             with contextlib.suppress(OSError):
                 self.store.collect()
-
-    # file:stream
-
-    def _stream_path(self, name: bytes) -> StreamPath | None:
-        if self._has_stream_names and b":" in name:
-            return StreamPath.parse(name)
-        return None
-
-    def _lookup_stream(self, directory: NodeId, path: StreamPath) -> NodeId | None:
-        owner = self.layer.lookup(directory, path.file_name)
-        if owner is None:
-            return None
-        if not path.stream_name:
-            return owner if self.layer.type(owner) == stat.S_IFREG else None
-        stream = find_named(self.layer.node_with_streams(owner), path.stream_name)
-        return None if stream is None else stream.id
-
-    def _create_stream(self, directory: NodeId, path: StreamPath, creator: Creator) -> NodeId:
-        self.layer.require_directory(directory)
-        owner = self.layer.lookup(directory, path.file_name)
-        if owner is None:
-            raise NodeNotFoundError(f"no {path.file_name.decode(errors='replace')}")
-        if self._lookup_stream(directory, path) is not None:
-            raise NodeExistsError("the stream exists")
-        if not path.stream_name:
-            raise InvalidNameError("what is no file has no unnamed data")
-        if stat.S_IFMT(creator.mode) not in (0, stat.S_IFREG):
-            raise NotSupportedNodeError("a stream can only be like a regular file")
-        check_stream_name(path.stream_name)
-        node = self.layer.node_with_streams(owner)
-        if node.attributes & FileAttribute.ENCRYPTED:
-            raise NotSupportedNodeError("the streams of an encrypted file cannot be changed")
-        number = self.store.new_id()
-        source = StagedFile(self.store.files.new_number())
-        stream = StagedStream(StreamKind.NAMED, path.stream_name, number, source)
-        edit = self.layer.edit()
-        edit.put(node.with_stream(stream), with_streams=True)
-        self.layer.commit(edit)
-        return number
-
-    def _remove_stream(self, directory: NodeId, path: StreamPath) -> NodeId:
-        self.layer.require_directory(directory)
-        number = self._lookup_stream(directory, path)
-        if number is None:
-            raise NodeNotFoundError("no such stream")
-        if not path.stream_name:
-            raise NotSupportedNodeError("the unnamed data cannot be removed without the file")
-        owner = self.layer.owner(number)
-        node = self.layer.node_with_streams(owner)
-        stream = find_named(node, path.stream_name)
-        if stream is None or node.attributes & FileAttribute.ENCRYPTED:
-            raise NotSupportedNodeError("the streams of an encrypted file cannot be changed")
-        edit = self.layer.edit()
-        edit.put(node.without_stream(stream), with_streams=True)
-        self.layer.commit(edit)
-        self.contents.open_streams.detach(number)
-        self.contents.discard([stream.source])
-        return number

@@ -183,7 +183,7 @@ class Rebase:
     ) -> StagedNode:
         """Return a node that stays staged as it is over the new image."""
         new = self._ids.get(node.id, node.id)
-        if new >= FIRST_NEW_ID:
+        if not self._base.has_node(new):
             return self._renumbered(layer.node_with_streams(node.id))
         if committed is not None and committed.descriptor == node.descriptor:
             node = node._replace(descriptor=None, security_id=self._base.node(new).security_id)

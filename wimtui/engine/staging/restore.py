@@ -182,7 +182,7 @@ class _Restore:
                 for name in list(delta.entries):
                     self._reset_name(number, name)
         for number in list(self._layer.nodes):
-            if number < FIRST_NEW_ID and number not in (ROOT_INO, directory):
+            if self._base.has_node(number) and number not in (ROOT_INO, directory):
                 places = [self._base.place(dentry) for dentry in self._base.dentries(number)]
                 if any(self._is_below(above, directory) for above, _ in places):
                     self._reset_node(number)

@@ -134,7 +134,7 @@ class Snapshot:
         """Return every directory with a change in it or below it."""
         nearest = set(self.directories)
         for number in self.nodes:
-            if number != ROOT_INO and number < FIRST_NEW_ID:
+            if number != ROOT_INO and self.base.has_node(number):
                 nearest.update(self.base.place(d)[0] for d in self.base.dentries(number))
         changed: set[NodeId] = set()
         for number in nearest:
@@ -228,7 +228,7 @@ class Snapshot:
         own = 0
         if number == ROOT_INO:
             own = 1
-        elif number < FIRST_NEW_ID:
+        elif self.base.has_node(number):
             own = self.base.link_count(number)
         return own + self._links.get(number, 0)
 
