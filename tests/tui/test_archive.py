@@ -13,6 +13,7 @@ from tests.tui.driving import (
     Mounter,
     drive,
     make_app,
+    mount_at,
     screen_text,
     type_text,
     until,
@@ -147,6 +148,25 @@ def test_what_is_no_wim_is_explained_and_the_app_goes_on(home: Path, wim: Path) 
         await until(pilot, lambda: isinstance(pilot.app.screen, HomeScreen))
 
     drive(make_app(broken, wim), scenario)
+
+
+def test_a_wim_that_vanishes_is_marked_and_one_that_comes_back_is_not(wim: Path) -> None:
+    elsewhere = wim.with_name("elsewhere.wim")
+
+    def move(source: Path, target: Path) -> None:
+        source.rename(target)
+
+    async def scenario(pilot: Pilot[None]) -> None:
+        table = await begin(pilot)
+        move(wim, elsewhere)
+        await pilot.press("r")
+        await until_shown(pilot, "WIM (as of before: ")
+        assert len(table.rows) == 2
+        move(elsewhere, wim)
+        await pilot.press("r")
+        await until(pilot, lambda: "as of before" not in screen_text(pilot), "it is back")
+
+    drive(make_app(wim), scenario)
 
 
 def test_a_pasted_path_opens(wim: Path) -> None:
@@ -364,6 +384,12 @@ def test_a_wim_mounted_read_write_names_who_has_it(wim: Path, mounter: Mounter) 
 
     async def scenario(pilot: Pilot[None]) -> None:
         await begin(pilot)
+        await until(pilot, lambda: mount_at(app, mount.path).alive, "it is listed")
+        for key in ("e", "O", "x"):
+            app.clear_notifications()
+            await pilot.press("j", key)
+            await until_shown(pilot, f"mounted read-write at {mount.path}")
+            assert isinstance(app.screen, ArchiveScreen)
         await pilot.press("B")
         await jobs_over(pilot, app, 1)
         job = app.bridge.jobs.jobs[0]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import PurePath
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
 from textual.binding import Binding
 from textual.containers import Horizontal, Vertical
+from textual.markup import escape
 from textual.widgets import Input
 
 from wimtui import messages, upkeep_messages
@@ -78,7 +80,6 @@ class ArchiveScreen(InnerScreen):
         self.parts = SplitSet(path)
         self._mounts: Sequence[MountSummary] = ()
         self._space: SpaceFacts | None = None
-        self._problem = ""
         self._sort, self._reverse = "index", False
 
     def compose_content(self) -> ComposeResult:
@@ -113,7 +114,7 @@ class ArchiveScreen(InnerScreen):
         """Show what the WIM says of itself."""
         message.stop()
         self.facts, self.parts = message.facts, message.parts
-        self._problem = ""
+        self.query_one("#header-facts").border_title = "WIM"
         self._show_header()
         self.bridge.edits.read_space(self, self.path)
         count = message.facts.image_count
@@ -147,9 +148,13 @@ class ArchiveScreen(InnerScreen):
     @on(messages.OperationFailed)
     def take_failure(self, message: messages.OperationFailed) -> None:
         """Say why the WIM cannot be shown; the app says it too."""
-        if message.subject != self.path or self.facts is not None:
+        if message.subject != self.path:
             return
-        self._problem = message.cause
+        if self.facts is not None:
+            # What was read last stays; the next look may well succeed.
+            title = f"WIM (as of before: {plain(message.cause)})"
+            self.query_one("#header-facts").border_title = escape(title)
+            return
         facts = [("Path", Cell(plain(self.path), "strong")), ("Problem", Cell(plain(message.cause),
                  "bad"))]  # fmt: skip
         if message.hint:
@@ -284,10 +289,20 @@ class ArchiveScreen(InnerScreen):
         """Read and check every blob."""
         self.bridge.archives.verify(self.path, self.parts.references)
 
+    def _is_being_written(self, doing: str) -> bool:
+        """Refuse what a read-write mount of the WIM forbids, before anything is asked."""
+        own = (self.path, os.path.realpath(self.path))
+        mounts = (one for one in self._mounts if one.alive and one.mode == "rw")
+        point = next((one.mount_point for one in mounts if one.wim_path in own), "")
+        if point:
+            cause = f"the WIM is mounted read-write at {point}"
+            self.post_message(messages.OperationFailed(doing, cause, "unmount it first", 24))
+        return bool(point)
+
     def action_edit(self) -> None:
         """Ask what the image is to be called, and more."""
         row, facts = self.current, self.facts
-        if row is None or facts is None:
+        if row is None or facts is None or self._is_being_written("change the image"):
             return
 
         def save(properties: object) -> None:
@@ -314,6 +329,8 @@ class ArchiveScreen(InnerScreen):
             failure = messages.OperationFailed("delete the image", cause, "unmount it first", 24)
             self.post_message(failure)
             return
+        if self._is_being_written("delete the image"):
+            return
 
         def delete(deletion: object) -> None:
             if isinstance(deletion, Deletion):
@@ -326,6 +343,8 @@ class ArchiveScreen(InnerScreen):
 
     def action_optimize(self) -> None:
         """Write the WIM anew once that is confirmed."""
+        if self._is_being_written("write the WIM anew"):
+            return
 
         def optimize(chosen: object) -> None:
             if isinstance(chosen, Optimisation):
