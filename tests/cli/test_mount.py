@@ -132,10 +132,10 @@ def test_words_after_o(one_image: Path) -> None:
 
 
 def test_owner_and_mode(one_image: Path) -> None:
-    options = ("--uid=1234", "--gid=5678", "--umask=027")
+    options = ("--uid=1234", "--gid=5678", "--umask=032")
     with mounted(one_image, *options) as where:
         found = (where / "File.txt").stat()
-        assert (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == (1234, 5678, 0o750)
+        assert (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == (1234, 5678, 0o745)
     with mounted(one_image) as where:
         found = (where / "File.txt").stat()
         assert (found.st_uid, stat.S_IMODE(found.st_mode)) == (os.getuid(), 0o777)
