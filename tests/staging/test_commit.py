@@ -364,6 +364,20 @@ class TestRebase:
         mount.reopen()
         assert not mount.has(b"/streams:Two")
 
+    def test_removed_files_that_are_not_open_can_be_opened_again(self, make_mount: Make) -> None:
+        """As /proc/self/fd does with what O_PATH holds."""
+        mount = make_mount()
+        layer = mount.overlay.layer
+        data = mount.read(b"/a.txt")
+        ino = mount.unlink(b"/a.txt", forget=False)
+        for _ in range(2):
+            commit(mount)
+            assert len(mount.overlay.contents.open_streams) == 0
+            assert layer.reads_former()
+            assert mount.read(ino) == data
+        mount.overlay.forget(ino)
+        assert not layer.reads_former()
+
     def test_streams_of_removed_files(self, make_mount: Make) -> None:
         mount = make_mount(OverlayOptions(ViewOptions(streams=StreamsInterface.WINDOWS)))
         stream = mount.ino(b"/streams:one")

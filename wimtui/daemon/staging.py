@@ -154,8 +154,11 @@ class Staging:
         return not is_clean(self.overlay)
 
     def close_former(self) -> None:
-        """Close what was committed over, once no file is open that may still read from it."""
-        if not len(self.overlay.contents.open_streams):
+        """Close what was committed over, once nothing is left that may still read from it."""
+        overlay = self.overlay
+        with overlay.layer.lock:
+            is_read = len(overlay.contents.open_streams) or overlay.layer.reads_former()
+        if not is_read:
             self.image.close_former()
 
     def note_image(self) -> None:

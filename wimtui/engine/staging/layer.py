@@ -18,7 +18,7 @@ from wimtui.engine.image.attributes import is_plain_directory
 from wimtui.engine.image.names import collation_key
 from wimtui.engine.staging.directory_delta import DirectoryDelta, folded
 from wimtui.engine.staging.edit import Edit
-from wimtui.engine.staging.node import FIRST_NEW_ID, Entry
+from wimtui.engine.staging.node import FIRST_NEW_ID, BaseBlob, Entry
 from wimtui.engine.timestamps import ns_to_ticks
 from wimtui.engine.tree import ROOT_INO
 
@@ -244,6 +244,21 @@ class Layer:
         if self.former_blobs and any(sha1) and known.size(sha1) is None:
             return next((each for each in self.former_blobs if each.size(sha1) is not None), known)
         return known
+
+    def reads_former(self) -> bool:
+        """Whether a node without a name has data that only a replaced image has.
+
+        Such a node can be opened as long as somebody refers to it, as O_PATH does, open or not.
+        """
+        if not self.former_blobs:
+            return False
+        nodes = (self.nodes.get(number) for number in self.unlinked)
+        streams = (stream for node in nodes if node for stream in node.streams or ())
+        sources = (stream.source for stream in streams)
+        return any(
+            isinstance(source, BaseBlob) and self.blobs_with(source.sha1) is not self.base.blobs
+            for source in sources
+        )
 
     def blob_size(self, sha1: bytes) -> int:
         """Return the bytes of a blob; a missing one has none."""
