@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 import pytest
 from textual.widgets import Select
 
-from tests.tui.driving import until_shown
+from tests.tui.driving import drive, until, until_shown
 from tests.tui.frozen import MOUNTS, NOW, WIM, FrozenServices, mount_summary
 from tests.tui.test_snapshots import SIZES, settle
 from wimtui import messages, upkeep_messages
 from wimtui.app import WimtuiApp
+from wimtui.screens.home import HomeScreen
+from wimtui.screens.recover import RecoverScreen
 from wimtui.screens.save_as import SaveAsDialog
 from wimtui.service.mounts import MountStatus
 from wimtui.service.recovery import Fit, Recoverable, Trouble, Way
@@ -223,3 +225,34 @@ def test_look(
 ) -> None:
     app = WimtuiApp(services=services(), user_settings=Settings())
     assert snap_compare(app, terminal_size=size, run_before=play)
+
+
+def test_recover_closes_when_all_of_ones_own_is_decided() -> None:
+    class Changing(FrozenServices):
+        found: tuple[Recoverable, ...] = ()
+
+        def recoverables(self) -> tuple[Recoverable, ...]:
+            return self.found
+
+    other = replace(FOUND[1], is_own=False)
+    services = Changing()
+
+    async def now_found(pilot: Pilot[None], found: tuple[Recoverable, ...]) -> None:
+        services.found = found
+        await pilot.press("r")
+        await settle(pilot)
+
+    async def scenario(pilot: Pilot[None]) -> None:
+        await settle(pilot)
+        await pilot.press("ctrl+r")
+        await until_shown(pilot, "Nothing needs to be recovered")
+        await now_found(pilot, (other,))
+        await until_shown(pilot, "the daemon was killed")
+        await now_found(pilot, ())
+        await until_shown(pilot, "Nothing needs to be recovered")
+        assert isinstance(pilot.app.screen, RecoverScreen)
+        await now_found(pilot, (FOUND[0], other))
+        await now_found(pilot, (other,))
+        await until(pilot, lambda: isinstance(pilot.app.screen, HomeScreen), "all is decided")
+
+    drive(WimtuiApp(services=services, user_settings=Settings()), scenario)

@@ -112,9 +112,10 @@ class RecoverScreen(InnerScreen):
     def take_found(self, message: upkeep_messages.RecoverablesRead) -> None:
         """Show what needs a decision at this moment."""
         message.stop()
-        had_any = bool(self._found)
+        # What other sessions have comes and goes, and is not for this one to decide.
+        had_own = any(one.is_own for one in self._found)
         self._found = message.found
-        if had_any and not message.found and self.app.screen is self:
+        if had_own and not any(one.is_own for one in message.found) and self.app.screen is self:
             self.app.pop_screen()
         else:
             self._show()
