@@ -320,3 +320,27 @@ def test_what_is_somebody_elses() -> None:
             assert done.returncode == code, done.stderr
             assert len(done.stderr.splitlines()) == 1
         wimtui("unmount", where)
+
+
+INTERRUPTED = """
+import os, signal, sys
+from wimtui.cli.main import main
+
+class Interrupting:
+    def find_spec(self, name, path=None, target=None):
+        if name == sys.argv[1]:
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupting())
+main(["mounts"])
+"""
+"""Runs a command that Ctrl-C comes upon while it loads a module."""
+
+
+@pytest.mark.parametrize(
+    "module", ["wimtui.cli.parser", "wimtui.logs", "wimtui.cli.commands.mounts"]
+)
+def test_control_c_at_once(module: str) -> None:
+    command = [sys.executable, "-c", INTERRUPTED, module]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "wimtui: interrupted\n")

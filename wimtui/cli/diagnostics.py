@@ -136,6 +136,3 @@ def reported() -> Iterator[None]:
     except OSError as error:
         say(describe(error))
         sys.exit(exit_code(error))
-    except KeyboardInterrupt:
-        say("interrupted")
-        sys.exit(ExitCode.INTERRUPTED)

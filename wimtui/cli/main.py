@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import sys
-from importlib import import_module
-from io import TextIOWrapper
 from typing import TYPE_CHECKING
-
-from wimtui import logs
-from wimtui.cli import diagnostics
-from wimtui.cli.parser import COMMANDS_BY_ALIAS, build_parser, with_command
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+# What is loaded before main() runs is loaded where a Ctrl-C is still told with a traceback.
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; exits with the codes of docs/EXIT_CODES.md."""
-    parser = build_parser()
-    parsed = parser.parse_args(with_command(sys.argv[1:] if arguments is None else arguments))
+    try:
+        _run(sys.argv[1:] if arguments is None else arguments)
+    except KeyboardInterrupt:
+        print("wimtui: interrupted", file=sys.stderr)
+        # ExitCode.INTERRUPTED, which may not be loaded yet.
+        sys.exit(130)
+
+
+def _run(arguments: Sequence[str]) -> None:
+    from importlib import import_module
+    from io import TextIOWrapper
+
+    from wimtui import logs
+    from wimtui.cli import diagnostics
+    from wimtui.cli.parser import COMMANDS_BY_ALIAS, build_parser, with_command
+
+    parsed = build_parser().parse_args(with_command(arguments))
     name = COMMANDS_BY_ALIAS.get(parsed.command, parsed.command)
     # Names that are no Unicode come out as the bytes they are in the image.
     for stream in (sys.stdout, sys.stderr):
