@@ -18,6 +18,7 @@ from wimtui.engine.errors import (
 )
 from wimtui.engine.progress import CancelToken
 from wimtui.engine.staging.changes import is_clean
+from wimtui.engine.staging.restore import restore
 from wimtui.engine.staging.staged_files import file_number
 from wimtui.engine.timestamps import ticks_to_ns
 from wimtui.engine.tree import AttributeChanges, Ino, OpenFile
@@ -301,13 +302,13 @@ def fill(file: WritableFile) -> None:
         file.write(offset, b"x" * 65536)
 
 
-def make_names(mount: Mount) -> None:
+def make_names(mount: Mount, kind: bytes = b"name") -> None:
     for number in range(100_000):
         try:
-            mount.create_file(b"/name%d" % number)
+            mount.create_file(b"/%s%d" % (kind, number))
         except OSError:
-            assert not mount.has(b"/name%d" % number)
-            assert number == 0 or mount.has(b"/name%d" % (number - 1))
+            assert not mount.has(b"/%s%d" % (kind, number))
+            assert number == 0 or mount.has(b"/%s%d" % (kind, number - 1))
             raise
 
 
@@ -334,6 +335,51 @@ def test_a_full_disk_is_passed_on_and_survived(base_wim: Path, small_disk: Path)
     assert mount.read(kept) == b"kept"
     mount.create_file(b"/again", b"there is room")
     mount.write(mount.ino(b"/dir/b.bin"), b"B")
+    mount.close()
+
+
+def fill_with_names(mount: Mount, kind: bytes) -> None:
+    """Leave no room for a name, nor for another after that."""
+    for number in range(3):
+        with pytest.raises(OSError, match="No space left"):
+            make_names(mount, b"%s%d-" % (kind, number))
+
+
+def test_a_full_disk_can_be_emptied_again(base_wim: Path, small_disk: Path) -> None:
+    mount = Mount.create(base_wim, small_disk)
+    for number in range(600):
+        mount.create_file(b"/empty%d" % number)
+    big = mount.create_file(b"/big")
+    file = mount.overlay.open_for_writing(big)
+    with pytest.raises(OSError, match="No space left"):
+        fill(file)
+    file.close()
+    fill_with_names(mount, b"a")
+    # What has no bytes gives none back, and what has some gives them to whoever comes then.
+    for number in range(600):
+        mount.unlink(b"/empty%d" % number)
+    fill_with_names(mount, b"b")
+    mount.reopen()
+    mount.overlay.store.note_mount({"remounted": True}, mount.overlay.options)
+    mount.unlink(b"/big")
+    mount.create_file(b"/again", b"there is room" * 1000)
+    mount.reopen()
+    assert mount.read(b"/again") == b"there is room" * 1000
+    mount.close()
+
+
+def test_restoring_makes_room_on_a_full_disk(base_wim: Path, small_disk: Path) -> None:
+    mount = Mount.create(base_wim, small_disk)
+    file = mount.overlay.open_for_writing(mount.create_file(b"/big"))
+    with pytest.raises(OSError, match="No space left"):
+        fill(file)
+    file.close()
+    fill_with_names(mount, b"a")
+    restored = restore(mount.overlay, b"/big")
+    for ino in restored.unlinked:
+        mount.overlay.forget(ino)
+    assert not mount.has(b"/big")
+    mount.create_file(b"/again", b"there is room" * 1000)
     mount.close()
 
 

@@ -204,6 +204,15 @@ class Database:
                     raise _os_error(error, self.path) from error
                 raise
 
+    def empty_log(self) -> None:
+        """Move the log into the database, to be written from its beginning again; may fail.
+
+        On a full disk that is where there is room: most of the log is former states of pages.
+        """
+        if not self._is_grouped:
+            with self._writing, contextlib.suppress(sqlite3.Error):
+                self._connection.execute("PRAGMA wal_checkpoint(RESTART)")
+
     def sync(self) -> None:
         """Return when what was written would survive a power cut.
 

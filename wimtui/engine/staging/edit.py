@@ -53,6 +53,12 @@ class Edit:
         self.nodes[node] = None
         self.streams.discard(node)
 
+    @property
+    def only_removes(self) -> bool:
+        """Whether names and nodes go, and none come: what a full disk needs most."""
+        names_nothing = not any(isinstance(entry, Entry) for entry in self.entries.values())
+        return names_nothing and (bool(self.entries) or None in self.nodes.values())
+
     def set_entry(self, directory: NodeId, name: bytes, entry: Entry | None) -> None:
         """Let a name stand for something, or None for nothing."""
         known = self._base.entry(directory, name) if directory < FIRST_NEW_ID else None

@@ -40,12 +40,9 @@ class Reserve:
             finally:
                 os.close(descriptor)
 
-    def release(self) -> bool:
-        """Give the room up; say whether there was any."""
-        if not self._is_held:
-            return False
-        self._is_held = False
-        with contextlib.suppress(OSError):
-            os.truncate(self._path, 0)
-            return True
-        return False
+    def release(self) -> None:
+        """Give the room up."""
+        if self._is_held:
+            self._is_held = False
+            with contextlib.suppress(OSError):
+                os.truncate(self._path, 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -44,16 +45,31 @@ def restore(overlay: Overlay, path: bytes) -> Restored:
     """
     layer = overlay.layer
     with layer.lock:
-        work = _Restore(overlay)
         try:
-            with overlay.store.grouped():
-                work.restore_path(path)
-        except BaseException:
-            nodes, entries = overlay.store.reload()
-            layer.load(nodes.values(), entries)
-            raise
+            work = _restored(overlay, path)
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            overlay.store.give_up_reserve()
+            work = _restored(overlay, path)
         work.finish()
         return work.restored
+
+
+def _restored(overlay: Overlay, path: bytes) -> _Restore:
+    """Restore all or nothing."""
+    layer = overlay.layer
+    unlinked = set(layer.unlinked)
+    work = _Restore(overlay)
+    try:
+        with overlay.store.grouped():
+            work.restore_path(path)
+    except BaseException:
+        nodes, entries = overlay.store.reload()
+        layer.load(nodes.values(), entries)
+        layer.unlinked = unlinked
+        raise
+    return work
 
 
 class _Restore:

@@ -23,7 +23,7 @@ from wimtui.engine.staging.reserve import Reserve
 from wimtui.engine.staging.staged_files import StagedFiles, file_number, sync_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from contextlib import AbstractContextManager
 
     from wimtui.engine.staging.edit import Edit
@@ -173,13 +173,32 @@ class StagingStore:
         return number
 
     def write(self, edit: Edit) -> None:
-        """Write all or nothing of an edit; the reserve helps on a full disk. Raises OSError."""
+        """Write all or nothing of an edit; what only removes may use the reserve. Raises OSError.
+
+        Anything else must not, or nothing could be removed on a full disk for want of it.
+        """
+        self._write_somehow(lambda: self._database.write(edit), may_take_all=edit.only_removes)
+
+    def _write_somehow(self, write: Callable[[], None], *, may_take_all: bool = True) -> None:
+        """Write; on a full disk into the log from its beginning again, or into the reserve."""
         try:
-            self._database.write(edit)
+            return write()
         except OSError as error:
-            if error.errno != errno.ENOSPC or not self._reserve.release():
+            if error.errno != errno.ENOSPC:
                 raise
-            self._database.write(edit)
+        self._database.empty_log()
+        try:
+            return write()
+        except OSError as error:
+            if error.errno != errno.ENOSPC or not may_take_all:
+                raise
+            self.give_up_reserve()
+        return write()
+
+    def give_up_reserve(self) -> None:
+        """Give the database what room there is left for removing things; ``collect`` refills it."""
+        self._reserve.release()
+        self._database.empty_log()
 
     def grouped(self) -> AbstractContextManager[None]:
         """Have everything that is written meanwhile come true together, or not at all."""
@@ -198,7 +217,7 @@ class StagingStore:
             "identity": identity.to_json(), "image": image, "committing": None, "former": None,
             WRITTEN_SINCE: False,
         }  # fmt: skip
-        self._database.replace_all(edit, settings)
+        self._write_somehow(lambda: self._database.replace_all(edit, settings))
         self._database.marks_writes = False
         forget_former(self.folder)
         self.facts = StagingFacts.from_settings(self._database.settings())
@@ -229,7 +248,7 @@ class StagingStore:
 
     def put_settings(self, settings: dict[str, Any]) -> None:
         """Write settings by their names in the ``setting`` table."""
-        self._database.put_settings(settings)
+        self._write_somehow(lambda: self._database.put_settings(settings))
         self.facts = StagingFacts.from_settings(self._database.settings())
 
     def sync(self, files: Iterable[int]) -> None:
