@@ -366,7 +366,7 @@ class TestRebase:
 
     def test_removed_files_that_are_not_open_can_be_opened_again(self, make_mount: Make) -> None:
         """As /proc/self/fd does with what O_PATH holds."""
-        mount = make_mount()
+        mount = make_mount(OverlayOptions())
         layer = mount.overlay.layer
         data = mount.read(b"/a.txt")
         ino = mount.unlink(b"/a.txt", forget=False)
