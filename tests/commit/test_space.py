@@ -186,6 +186,10 @@ def test_the_estimate_is_near_and_the_least_is_below_what_comes_out(
     likely, least = (load.nbytes * ratio for ratio in sampled_ratio(load))
     assert least < size
     assert 0.8 * size < likely < 1.25 * size
+    random_load = Load([MemorySource(INCOMPRESSIBLE)], codec, chunk_size)
+    likely, least = sampled_ratio(random_load)
+    assert likely == 1.0
+    assert least > 0.93, "room that is short by a tenth is refused before anything is written"
     assert sampled_ratio(Load([], codec, chunk_size)) == (1.0, 1.0)
     assert sampled_ratio(Load(load.sources, CodecId.NONE, 0)) == (1.0, 1.0)
 
