@@ -28,7 +28,10 @@ def refusal(path: Path) -> MountPointError:
 def test_a_folder_that_may_not_be_read(tmp_path: Path) -> None:
     folder = tmp_path / "closed"
     folder.mkdir(mode=0)
-    error = refusal(folder)
+    try:
+        error = refusal(folder)
+    finally:
+        folder.chmod(0o700)
     assert error.message == "the mount point cannot be used: Permission denied"
     assert error.hint == "choose a folder of your own"
 

@@ -91,6 +91,8 @@ class FakeNode:
 class FakeTree:
     """Nodes by number; ``fail`` makes every method raise."""
 
+    uid, gid = 0, 0
+
     def __init__(self) -> None:
         self.nodes: dict[Ino, FakeNode] = {}
         self.fail: Exception | None = None
@@ -162,8 +164,8 @@ class FakeTree:
             node.ino,
             node.mode,
             node.nlink,
-            0,
-            0,
+            self.uid,
+            self.gid,
             node.rdev,
             node.size,
             (node.size + 511) // 512,

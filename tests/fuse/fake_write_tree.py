@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 import threading
 from dataclasses import dataclass, field, replace
@@ -104,6 +105,8 @@ class FakeWriteTree(FakeTree):
 
     def __init__(self, source: FakeTree) -> None:
         super().__init__()
+        # Whoever runs the tests may write.
+        self.uid, self.gid = os.getuid(), os.getgid()
         self.nodes = source.nodes
         self.root = source.root
         self._next = source._next
