@@ -101,8 +101,9 @@ def test_what_cannot_fit_is_refused_with_the_number(way: str) -> None:
             assert path.read_bytes() == before
             assert [entry.name for entry in folder.iterdir()] == ["a.wim"]
             # The disk says the same in the middle, and everything is put back.
-            with pytest.raises(NoSpaceError, match="No space left"):
+            with pytest.raises(NoSpaceError, match="No space left") as raised:
                 save(archive, INCOMPRESSIBLE, replace(given, check_space=False))
+            assert raised.value.path == (given.save_as or str(path))
             assert path.read_bytes() == before
             assert [entry.name for entry in folder.iterdir()] == ["a.wim"]
             result = save(archive, COMPRESSIBLE, given)

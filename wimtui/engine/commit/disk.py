@@ -83,6 +83,6 @@ def reported(path: str, action: str) -> Iterator[None]:
             raise NoSpaceError(
                 f"cannot {action}: {reason}",
                 path=path,
-                hint="the WIM is as before; make room on its disk and try again",
+                hint="everything is as before; make room on its disk and try again",
             ) from error
         raise WriteFailedError(f"cannot {action}: {reason}", path=path) from error

@@ -36,17 +36,21 @@ class Output:
     Every method raises WriteFailedError, or NoSpaceError where the disk is full.
 
     Attributes:
-        path: For messages.
+        path: Where it is.
+        shown_path: What messages name.
         position: Offset in the file of the next byte appended.
     """
 
-    __slots__ = ("_begun", "_buffer", "_disk", "_fd", "_highest", "path", "position")
+    __slots__ = ("_begun", "_buffer", "_disk", "_fd", "_highest", "path", "position", "shown_path")
 
-    def __init__(self, disk: Disk, fd: int, path: str, position: int) -> None:
+    def __init__(
+        self, disk: Disk, fd: int, path: str, position: int, *, shown_path: str | None = None
+    ) -> None:
         """Append to ``fd`` from ``position`` on."""
         self._disk = disk
         self._fd = fd
         self.path = path
+        self.shown_path = path if shown_path is None else shown_path
         self.position = position
         self._buffer = bytearray()
         self._highest = position
@@ -99,7 +103,7 @@ class Output:
         except OSError as error:
             if error.errno in _NOT_BETWEEN_THESE:
                 return 0
-            with reported(self.path, "write"):
+            with reported(self.shown_path, "write"):
                 raise
         self.position += copied
         self._written_to(self.position)
@@ -134,11 +138,11 @@ class Output:
         """Hand the buffer to the kernel, and let the file end with the last byte appended."""
         self.flush()
         if self._highest > self.position:
-            with reported(self.path, "write"):
+            with reported(self.shown_path, "write"):
                 self._disk.ftruncate(self._fd, self.position)
 
     def _write(self, data: memoryview, offset: int) -> None:
-        with reported(self.path, "write"):
+        with reported(self.shown_path, "write"):
             done = 0
             while done < len(data):
                 done += self._disk.pwrite(self._fd, data[done:], offset + done)

@@ -186,7 +186,9 @@ class Rebuilder:
 
     def _write(self, temporary: TemporaryFile) -> int:
         """Write and verify the whole file, except for its name."""
-        output = Output(self._options.disk, temporary.fd, temporary.path, 0)
+        output = Output(
+            self._options.disk, temporary.fd, temporary.path, 0, shown_path=self._target
+        )
         provisional = self._header(None, None)
         output.append(provisional.pack())
         body = _Body(output, TableBuilder(), {}, [])
@@ -198,7 +200,7 @@ class Rebuilder:
         header = self._header(tables, body.table)
         output.patch(0, header.pack())
         self._reporter.begin(Phase.SYNC)
-        with reported(temporary.path, "write"):
+        with reported(self._target, "write"):
             self._options.disk.fsync(temporary.fd)
         check_header(temporary.fd, temporary.path, header)
         verify_written(

@@ -47,7 +47,7 @@ class TemporaryFile:
         self._exists = False
         # Nobody may read what a private WIM becomes.
         mode = 0o666 if original is None else 0o600
-        with reported(self.path, "make a file"):
+        with reported(target, "make a file beside it"):
             self.fd = disk.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode)
         self._exists = True
         try:
