@@ -54,8 +54,9 @@ def test_escapes() -> None:
     assert unescape("\\9 \\04") == "\\9 \\04"
 
 
-def test_the_real_table_has_a_root() -> None:
-    assert MountTable.read().at("/") is not None
+def test_the_real_table_has_proc() -> None:
+    # In a chroot no mount need be at the root.
+    assert MountTable.read().at("/proc") is not None
     assert MountTable.read(os.getpid()).mounts == MountTable.read().mounts
 
 
