@@ -28,7 +28,12 @@ async def open_dialog(pilot: Pilot[None]) -> MountDialog:
     await until(pilot, lambda: isinstance(pilot.app.screen, MountDialog), "the dialog is open")
     dialog = pilot.app.screen
     assert isinstance(dialog, MountDialog)
-    await until(pilot, lambda: dialog.query_one("#place", Input).value, "a place is offered")
+    # A screen is the app's before its widgets are there.
+    await until(
+        pilot,
+        lambda: any(field.value for field in dialog.query("#place").results(Input)),
+        "a place is offered",
+    )
     return dialog
 
 
