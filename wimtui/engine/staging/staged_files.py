@@ -27,7 +27,9 @@ Days in 1980, as that is when the clocks of FAT and exFAT begin.
 _PIECE_NBYTES: Final = 4 << 20
 _RANGE_NBYTES: Final = 64 << 20
 _MAX_GARBAGE_NBYTES: Final = 64 << 20
-_MAX_GARBAGE_FILES: Final = 256
+_MAX_GARBAGE_FILES: Final = 4096
+"""As many as one wait for the disk may be shared by, where they are small."""
+
 _GARBAGE_SHARE: Final = 8
 """Garbage never takes more than this part of what the disk has left."""
 
@@ -169,9 +171,10 @@ class StagedFiles:
         whose data are gone. Returns whether it is time for ``collect``.
         """
         for number in numbers:
-            self._garbage.append(number)
             status = self.status(number)
-            self._garbage_nbytes += 0 if status is None else status.st_blocks * 512
+            if status is not None:
+                self._garbage.append(number)
+                self._garbage_nbytes += status.st_blocks * 512
         if self._garbage_nbytes == 0:
             return len(self._garbage) > _MAX_GARBAGE_FILES
         disk = os.statvfs(self._folder)
