@@ -27,7 +27,7 @@ Days in 1980, as that is when the clocks of FAT and exFAT begin.
 _PIECE_NBYTES: Final = 4 << 20
 _RANGE_NBYTES: Final = 64 << 20
 _MAX_GARBAGE_NBYTES: Final = 64 << 20
-_MAX_GARBAGE_FILES: Final = 4096
+_MAX_GARBAGE_FILES: Final = 1024
 """As many as one wait for the disk may be shared by, where they are small."""
 
 _GARBAGE_SHARE: Final = 8
