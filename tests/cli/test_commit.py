@@ -88,6 +88,9 @@ def test_a_read_only_mount(tmp_path: Path) -> None:
     with mounted_ro(SAMPLE) as path:
         said = wimtui("commit", path, f"--save-as={other}").stderr
         assert "read-only, so a commit has no effect" in said
+        (line,) = wimtui("commit", path, "--json").stdout.splitlines()
+        assert json.loads(line)["type"] == "result"
+        assert json.loads(line)["is_written"] is False
         wimtui("status", path)
         said = wimtui("unmount", path, "--commit", "--rebuild", f"--save-as={other}").stderr
         assert "read-only, so --commit has no effect" in said
@@ -265,6 +268,23 @@ def test_mounts_tell_what_became_of_the_wim(tmp_path: Path) -> None:
         assert (reader / "setup.exe").read_bytes() == data
         wim.rename(tmp_path / "away.wim")
         assert [("renamed" in one) for one in details()] == [True, True]
+
+
+def test_what_cannot_be_saved_to(mounted: Mounted) -> None:
+    change(mounted)
+    inside = mounted.path / "inside.wim"
+    nowhere = mounted.wim.with_name("none") / "a.wim"
+    for command in (["commit", mounted.path], ["unmount", mounted.path, "--commit"]):
+        for place, code, why in (
+            (inside, 24, "in the mount itself"),
+            (mounted.wim, 72, "the file exists"),
+            (nowhere, 47, "its folder does not exist; make the folder first"),
+        ):
+            said = wimtui(*command, f"--save-as={place}", code=code).stderr
+            assert f"{place}: " in said
+            assert why in said
+    assert not inside.exists()
+    assert len(mounted.status()["changes"]) == 2
 
 
 def test_json_is_lines(mounted: Mounted) -> None:

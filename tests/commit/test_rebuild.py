@@ -25,7 +25,7 @@ from wimtui.engine.commit.disk import Disk
 from wimtui.engine.commit.edit import ImageProperties
 from wimtui.engine.commit.options import Compression
 from wimtui.engine.container.flags import WimVersion
-from wimtui.engine.errors import ChunkSizeError, ReadOnlyWimError, WriteFailedError
+from wimtui.engine.errors import ChunkSizeError, OpenFailedError, WriteFailedError
 from wimtui.engine.image.metadata_writer import write_metadata
 from wimtui.engine.progress import Phase, Progress
 
@@ -212,14 +212,15 @@ def test_links_to_the_file(tmp_path: Path) -> None:
     assert (tmp_path / "hard.wim").read_bytes() == old
 
 
-def test_what_a_killed_rebuild_left_is_removed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("rebuild", [True, False], ids=["rebuild", "append"])
+def test_what_a_killed_rebuild_left_is_removed(tmp_path: Path, rebuild: bool) -> None:
     path = make_wim(tmp_path / "a.wim")
     (tmp_path / "a.wim.AbCdEfGhI.wimtui-tmp").write_bytes(b"left")
     others = ["a.wim.AbCdEfGhIJ.wimtui-tmp", "b.wim.AbCdEfGhI.wimtui-tmp", "a.wim.tmp"]
     for name in others:
         (tmp_path / name).write_bytes(b"somebody else's")
     with Archive.open(path) as archive:
-        commit(archive, options(rebuild=True))
+        commit(archive, options(rebuild=rebuild))
     assert sorted(entry.name for entry in tmp_path.iterdir()) == sorted(["a.wim", *others])
 
 
@@ -243,7 +244,7 @@ def test_saved_as_another_file(wim: Path, tmp_path: Path) -> None:
         check_wim(target, fresh=True)
         with pytest.raises(WriteFailedError, match="the file exists"):
             commit(archive, options(save_as=str(target)))
-        with pytest.raises(ReadOnlyWimError, match="folder does not exist"):
+        with pytest.raises(OpenFailedError, match="folder does not exist"):
             commit(archive, options(save_as=str(tmp_path / "none" / "b.wim")))
         guid = archive.wim.header.guid
     with Archive.open(target) as archive:

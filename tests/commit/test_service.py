@@ -97,6 +97,10 @@ def test_errors_have_their_exit_codes(tmp_path: Path, source: Path) -> None:
     assert "no compression type" in wimtui("new", tmp_path / "b.wim", "--compress=zip", code=24)
     assert "only image" in wimtui("delete", path, "1", code=18)
     assert "cannot open" in wimtui("capture", tmp_path / "none", path, code=47)
+    assert "folder does not exist" in wimtui("new", tmp_path / "none" / "a.wim", code=47)
+    wimtui("capture", source, path, "--name=1")
+    before = path.read_bytes()
+    assert f"{path}: image 2 is named" in wimtui("set", path, "1", "--name=1", code=11)
     assert "NAME=VALUE" in wimtui("set", path, "--property=x", code=255)
     assert path.read_bytes() == before
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["a.wim", "source"]

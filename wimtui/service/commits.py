@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from dataclasses import fields as dataclass_fields
@@ -31,12 +32,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from wimtui.control.protocol import Data, EndedEvent, Event
+    from wimtui.control.registry import MountRecord
     from wimtui.engine.progress import ProgressSink
     from wimtui.service.stagings import StagedMount
 
 __all__ = [
     "CommitEstimate", "CommitSettings", "Committed", "ReadOnlyMountError",
-    "commit_and_unmount", "commit_at", "commit_estimate", "watch",
+    "commit_and_unmount", "commit_at", "commit_estimate", "nothing_written", "watch",
 ]  # fmt: skip
 
 _ANSWER_S: Final = 60.0
@@ -133,10 +135,12 @@ def commit_and_unmount(
             path=staged.staging,
             hint="wimtui commit writes them to the WIM, wimtui remount mounts it again",
         )
-    done = _nothing(record.entry.wim_path)
+    done = nothing_written(record.entry.wim_path)
     if not record.alive and staged.staging and Path(staged.staging).exists():
         done = _commit_detached(staged, settings, progress, cancel, is_last=True)
     is_commit = record.entry.mode == "rw"
+    if is_commit:
+        _refuse_inside(record, settings)
     request = Unmount(
         disposition=Disposition.COMMIT if is_commit else Disposition.KEEP,
         lazy=force,
@@ -160,11 +164,26 @@ def _commit_mounted(
         raise ReadOnlyMountError(
             "the mount is read-only: there is nothing to commit", path=entry.mount_point
         )
+    _refuse_inside(staged.record, settings)
     with DaemonClient(staged.record) as client:
         ended = client.run(settings.request(), _listener(progress), _asker(cancel))
     if ended.outcome is not Outcome.DONE:
         raise RemoteError(ended.code, ended.text or "the commit failed", hint=ended.hint)
     return _of_ended(entry.wim_path, ended, settings)
+
+
+def _refuse_inside(record: MountRecord, settings: CommitSettings) -> None:
+    """Refuse to save in the mount itself: it would be staged, and lost with what is staged."""
+    path = settings.absolute_save_as
+    if path is None or not record.alive:
+        return
+    folder = os.path.realpath(os.path.dirname(path))  # noqa: PTH120  # a str
+    if any(folder == point or folder.startswith(point + "/") for point in record.mount_points):
+        raise UsageError(
+            "that is in the mount itself, and would end with it",
+            path=path,
+            hint="choose a place outside of the mount",
+        )
 
 
 def _listener(progress: ProgressSink | None) -> Callable[[Event], None]:
@@ -265,7 +284,8 @@ def _commit_detached(
     )
 
 
-def _nothing(wim_path: str) -> Committed:
+def nothing_written(wim_path: str) -> Committed:
+    """Return what came of a commit that had no effect."""
     size = Path(wim_path).stat().st_size if Path(wim_path).exists() else 0
     return Committed(wim_path, False, False, 0, size, size, 0, 0)
 

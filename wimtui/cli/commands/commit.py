@@ -9,7 +9,13 @@ import humanize
 from wimtui.cli import diagnostics, output, writing
 from wimtui.cli.diagnostics import shown
 from wimtui.engine.errors import UsageError
-from wimtui.service.commits import CommitSettings, ReadOnlyMountError, commit_at
+from wimtui.service.commits import (
+    CommitSettings,
+    ReadOnlyMountError,
+    commit_at,
+    nothing_written,
+)
+from wimtui.service.mounts import find_mount
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -20,11 +26,15 @@ if TYPE_CHECKING:
 def run(arguments: Namespace) -> int:
     """Commit; Ctrl-C stops it cleanly while that is possible."""
     settings = settings_of(arguments)
-    try:
-        with writing.stoppable(as_json=arguments.json) as (show, cancel):
+    with writing.stoppable(as_json=arguments.json) as (show, cancel):
+        try:
             done = commit_at(arguments.target, settings, progress=show, cancel=cancel)
-    except ReadOnlyMountError:
+        except ReadOnlyMountError:
+            done = None
+    if done is None:
         diagnostics.say(f"{arguments.target}: read-only, so a commit has no effect")
+        if arguments.json:
+            report(arguments, nothing_written(find_mount(arguments.target).wim_path))
         return diagnostics.ExitCode.SUCCESS
     report(arguments, done)
     if done.saved_as and not arguments.json:

@@ -22,6 +22,7 @@ from wimtui.engine.commit.options import UpcomingFile, WriteResult
 from wimtui.engine.commit.output import Output
 from wimtui.engine.commit.output_format import metadata_level
 from wimtui.engine.commit.precondition import check_unchanged, flags_bytes, without_mark
+from wimtui.engine.commit.replace_file import remove_abandoned
 from wimtui.engine.commit.resource_writer import ResourceWriter
 from wimtui.engine.commit.sources import MemorySource
 from wimtui.engine.commit.space import Load, Needs
@@ -106,6 +107,7 @@ class Appender:
         with contextlib.ExitStack() as stack:
             if not self._options.lock_held:
                 stack.enter_context(WimLock.take(self._path))
+            remove_abandoned(self._path, self._options.disk)
             check_unchanged(self._wim, self._old_end)
             if self._options.check_space:
                 self._needs().check(self._reporter.cancel)

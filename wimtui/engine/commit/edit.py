@@ -121,7 +121,7 @@ def create(
     """
     xml = XmlData()
     element = _new_element(xml, options)
-    _describe(xml, element, properties)
+    _describe(xml, element, properties, path)
     boot_index = 1 if properties.boot else 0
     target = Target((TreeImage(tree),), xml, boot_index, sets_rp_fix)
     return replace(write_new(path, target, options), image_index=1)
@@ -138,7 +138,7 @@ def set_properties(
         WimError: See ``write_archive``.
     """
     target = _unchanged(archive)
-    _describe(target.xml, target.xml.images[index - 1], properties)
+    _describe(target.xml, target.xml.images[index - 1], properties, archive.wim.path)
     boot_index = _boot_index(target, index, properties)
     asked = options.integrity is not None or must_rebuild(archive, options)
     unchanged = target.xml.pack() == archive.wim.xml.pack() and boot_index == target.boot_index
@@ -203,7 +203,7 @@ def _append(
     properties: ImageProperties,
     options: WriteOptions,
 ) -> WriteResult:
-    _describe(target.xml, element, properties)
+    _describe(target.xml, element, properties, archive.wim.path)
     index = len(target.images) + 1
     boot_index = _boot_index(target, index, properties)
     images = (*target.images, TreeImage(tree))
@@ -222,24 +222,27 @@ def _new_element(xml: XmlData, options: WriteOptions) -> ImageElement:
     return element
 
 
-def _describe(xml: XmlData, element: ImageElement, properties: ImageProperties) -> None:
-    for path, value in properties.others.items():
-        _check_settable(path, value)
+def _describe(xml: XmlData, element: ImageElement, properties: ImageProperties, path: str) -> None:
+    """Write what is to be said of an image of the WIM at ``path``."""
+    for place, value in properties.others.items():
+        _check_settable(place, value)
     name = properties.others.get("NAME", properties.name)
     if name:
         taken = xml.find_name(name)
         if taken is not None and taken.index != element.index:
             raise ImageNameTakenError(
-                f"image {taken.index} is named {name!r} already", hint="choose another name"
+                f"image {taken.index} is named {name!r} already",
+                path=path,
+                hint="choose another name",
             )
     if name is not None:
         element.set("NAME", name)
         _move_to_front(element, "NAME")
     if properties.description is not None:
         element.set("DESCRIPTION", properties.description)
-    for path, value in properties.others.items():
-        if path != "NAME":
-            element.set(path, value)
+    for place, value in properties.others.items():
+        if place != "NAME":
+            element.set(place, value)
 
 
 def _check_settable(path: str, value: str) -> None:

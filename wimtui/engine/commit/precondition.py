@@ -10,7 +10,12 @@ from wimtui.engine.commit.errors import ArchiveChangedError
 from wimtui.engine.container.file_bytes import identity_now
 from wimtui.engine.container.file_state import is_overwritten
 from wimtui.engine.container.flags import HeaderFlag
-from wimtui.engine.errors import ReadOnlyWimError, WimError, WriteFailedError
+from wimtui.engine.errors import (
+    OpenFailedError,
+    ReadOnlyWimError,
+    WimError,
+    WriteFailedError,
+)
 
 if TYPE_CHECKING:
     from wimtui.engine.container.header import Header
@@ -53,12 +58,9 @@ def check_writable(
         raise ReadOnlyWimError(f"the WIM cannot be modified: {reason}", path=wim.path, hint=hint)
 
 
-def check_folder_writable(path: str) -> None:
+def check_replaceable(path: str) -> None:
     """Refuse where no file can be made beside ``path``. Raises ReadOnlyWimError."""
-    folder = Path(path).parent
-    if not folder.is_dir():
-        raise ReadOnlyWimError("its folder does not exist", path=path)
-    if not os.access(folder, os.W_OK | os.X_OK):
+    if not os.access(Path(path).parent, os.W_OK | os.X_OK):
         raise ReadOnlyWimError(
             "a whole file is written beside it first, and the folder is not writable",
             path=path,
@@ -67,10 +69,22 @@ def check_folder_writable(path: str) -> None:
 
 
 def check_absent(path: str) -> None:
-    """Refuse a path that exists. Raises WriteFailedError."""
+    """Refuse a path that exists or cannot be made.
+
+    Raises:
+        OpenFailedError: Its folder does not exist, or no file can be made there.
+        WriteFailedError: It exists.
+    """
     if os.path.lexists(path):
         raise WriteFailedError(
             "the file exists", path=path, hint="choose another name, or remove it"
+        )
+    folder = Path(os.path.realpath(path)).parent
+    if not folder.is_dir():
+        raise OpenFailedError("its folder does not exist", path=path, hint="make the folder first")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise OpenFailedError(
+            "its folder is not writable", path=path, hint="choose another folder"
         )
 
 

@@ -9,7 +9,7 @@ from wimtui.engine.commit.append import Appender
 from wimtui.engine.commit.plan import Planner
 from wimtui.engine.commit.precondition import (
     check_absent,
-    check_folder_writable,
+    check_replaceable,
     check_writable,
 )
 from wimtui.engine.commit.rebuild import Rebuilder
@@ -54,14 +54,13 @@ def write_archive(archive: Archive, target: Target, options: WriteOptions) -> Wr
     """
     reporter = Reporter(options.progress, options.cancel)
     if options.save_as is not None:
-        check_folder_writable(os.path.realpath(options.save_as))
         check_absent(options.save_as)
         plan = Planner(archive, target, reporter).plan(options.clock())
         return Rebuilder(archive, plan, options, reporter, options.save_as).run()
     check_writable(archive.wim, ignore_readonly=options.ignore_readonly)
     rebuild = must_rebuild(archive, options)
     if rebuild:
-        check_folder_writable(os.path.realpath(archive.wim.path))
+        check_replaceable(os.path.realpath(archive.wim.path))
     plan = Planner(archive, target, reporter).plan(options.clock())
     if rebuild:
         return Rebuilder(archive, plan, options, reporter, archive.wim.path).run()
@@ -72,13 +71,13 @@ def write_new(path: str, target: Target, options: WriteOptions) -> WriteResult:
     """Make a file that does not exist yet.
 
     Raises:
+        OpenFailedError: Its folder does not exist or is not writable.
         WriteFailedError: It exists, or cannot be written.
         NoSpaceError: The disk has too little room.
         CancelledError: Stopped.
         WimError: Something to be saved cannot be read.
     """
     reporter = Reporter(options.progress, options.cancel)
-    check_folder_writable(os.path.realpath(path))
     check_absent(path)
     plan = Planner(None, target, reporter).plan(options.clock())
     return Rebuilder(None, plan, options, reporter, path).run()
