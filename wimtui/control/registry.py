@@ -230,7 +230,7 @@ def _mount_of(found: FoundEntry, table: MountTable, free: dict[str, MountInfo]) 
             return None
         at_point = table.at(entry.mount_point)
         known = at_point is not None and at_point.device == entry.device
-        moved = any(
+        moved = _is_source(mount.source, entry) and any(
             place.kernel_mount_id == entry.kernel_mount_id
             for place in table.of_device(entry.device)
         )
@@ -239,6 +239,13 @@ def _mount_of(found: FoundEntry, table: MountTable, free: dict[str, MountInfo]) 
     if mount is None or mount.device not in free or mount.user_id not in (entry.uid, None):
         return None
     return mount
+
+
+def _is_source(source: str, entry: RegistryEntry) -> bool:
+    """Whether a mount can be that of an entry: numbers of devices and mounts serve again."""
+    options = entry.options.get("fuse_options")
+    words = options if isinstance(options, list | tuple) else ()
+    return source == entry.wim_path or any("fsname=" in str(word) for word in words)
 
 
 def _judge(
