@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from textual.widgets import Select
+from textual.widgets import Input, Select
 
 from tests.tui.driving import drive, until, until_shown
 from tests.tui.frozen import MOUNTS, NOW, WIM, FrozenServices, mount_summary
@@ -206,11 +206,21 @@ async def mount_read_write(pilot: Pilot[None]) -> None:
     await until_shown(pilot, "123 G free")
 
 
+async def capture(pilot: Pilot[None]) -> None:
+    await settle(pilot)
+    await pilot.press("a")
+    await settle(pilot)
+    pilot.app.screen.query_one("#folder", Input).value = "/home/ada/work/drivers"
+    pilot.app.screen.query_one("#wim", Input).value = "/srv/images/drivers.wim"
+    await settle(pilot)
+    await until_shown(pilot, "wimtui capture /home")
+
+
 LOOKS: list[tuple[type[FrozenServices], Play]] = [
     (Troubled, recover), (Troubled, recover_half_written), (Troubled, save_as),
     (AllStates, all_states), (AllStates, a_dead_one), (FrozenServices, edit_image),
     (FrozenServices, delete_image), (FrozenServices, optimize), (FrozenServices, switch_image),
-    (FrozenServices, switch_busy), (FrozenServices, mount_read_write),
+    (FrozenServices, switch_busy), (FrozenServices, mount_read_write), (FrozenServices, capture),
 ]  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from wimtui import upkeep_messages
@@ -57,6 +58,24 @@ class EditCalls:
             lambda settings: self._services.set_image(path, str(index), properties, settings),
         )
 
+    def capture(
+        self,
+        target: MessagePump,
+        folder: str,
+        path: str,
+        properties: ImageProperties,
+        compress: str | None,
+    ) -> Job:
+        """Begin to capture a folder as an image; the WIM is remembered."""
+
+        def write(settings: WriteSettings) -> Written:
+            settings = replace(settings, compress=compress)
+            written = self._services.capture_folder(folder, path, properties, settings)
+            self._services.remember_wim(path)
+            return written
+
+        return self._begin(target, path, f"Capture {folder} into {path}", write)
+
     def delete_image(self, target: MessagePump, path: str, index: int, *, soft: bool) -> Job:
         """Begin to delete an image."""
         return self._begin(
@@ -98,6 +117,8 @@ class EditCalls:
 def _outcome(written: Written) -> str:
     if not written.is_written:
         return "nothing was to be changed, nothing was written"
+    if not written.old_size:
+        return f"{written.path}: made, {written.new_size:,} bytes"
     saved = written.old_size - written.new_size
     if not saved:
         return f"{written.path}: {written.new_size:,} bytes as before"

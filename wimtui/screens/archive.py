@@ -14,6 +14,7 @@ from textual.widgets import Input
 
 from wimtui import messages, upkeep_messages
 from wimtui.screens.base import InnerScreen
+from wimtui.screens.capture import CaptureDialog, Capturing, begin_capture
 from wimtui.screens.image_edit import (
     DeleteImageDialog,
     Deletion,
@@ -64,6 +65,8 @@ class ArchiveScreen(InnerScreen):
                 show=False, id="wim.boot"),
         Binding("O", "optimize", "Optimise", tooltip="Write the WIM anew without dead bytes",
                 show=False, id="wim.optimize"),
+        Binding("a", "capture", "Add image", tooltip="Capture a folder as another image",
+                show=False, id="wim.capture"),
         Binding("y", "copy_path", "Copy path", tooltip="Copy the WIM's path", show=False,
                 id="wim.copy"),
         Binding("o", "app.open_wim", "Open WIM", tooltip="Open another WIM", show=False,
@@ -71,7 +74,9 @@ class ArchiveScreen(InnerScreen):
         Binding("r", "refresh", "Refresh", tooltip="Read the WIM again", show=False,
                 id="wim.refresh"),
     ]  # fmt: skip
-    CHANGING: ClassVar[frozenset[str]] = frozenset({"mount", "edit", "delete", "boot", "optimize"})
+    CHANGING: ClassVar[frozenset[str]] = frozenset(
+        {"mount", "edit", "delete", "boot", "optimize", "capture"}
+    )
 
     def __init__(self, bridge: Bridge, path: str, *, readonly: bool = False) -> None:
         super().__init__(bridge, PurePath(path).name, readonly=readonly)
@@ -255,7 +260,7 @@ class ArchiveScreen(InnerScreen):
             return True if self.current is not None and self._image_count > 1 else None
         if action in ("mount", "browse", "edit", "boot"):
             return True if self.current is not None else None
-        if action in ("verify", "optimize"):
+        if action in ("verify", "optimize", "capture"):
             return True if self.facts is not None else None
         return True
 
@@ -340,6 +345,16 @@ class ArchiveScreen(InnerScreen):
         count = self._image_count
         dialog = DeleteImageDialog(self.bridge, self.path, row, image_count=count)
         self.app.push_screen(dialog, delete)
+
+    def action_capture(self) -> None:
+        """Ask for a folder, and add an image of it."""
+
+        def begin(asked: object) -> None:
+            if isinstance(asked, Capturing):
+                begin_capture(self, self.bridge, asked)
+
+        if not self._is_being_written("add an image"):
+            self.app.push_screen(CaptureDialog(self.bridge, self.path), begin)
 
     def action_optimize(self) -> None:
         """Write the WIM anew once that is confirmed."""

@@ -12,6 +12,7 @@ from textual.widgets import Sparkline
 
 from wimtui import messages, staging_messages, upkeep_messages
 from wimtui.screens.base import WimtuiScreen
+from wimtui.screens.capture import CaptureDialog, Capturing, begin_capture
 from wimtui.widgets.column_table import ColumnTable
 from wimtui.widgets.fact_list import FactList
 from wimtui.widgets.mount_rows import KEPT_RATES, MountRow
@@ -60,11 +61,13 @@ class HomeScreen(WimtuiScreen):
                 show=False, id="home.image"),
         Binding("x", "forget", "Forget", tooltip="Forget the WIM, or drop what is staged",
                 show=False, id="home.forget"),
+        Binding("a", "capture", "Capture", tooltip="Capture a folder into a WIM", show=False,
+                id="home.capture"),
         Binding("r", "refresh", "Refresh", tooltip="Look again", show=False, id="home.refresh"),
         Binding("q", "app.leave", "Quit", tooltip="Quit; mounts live on", id="quit"),
     ]  # fmt: skip
     CHANGING: ClassVar[frozenset[str]] = frozenset(
-        {"mount", "unmount", "commit", "remount", "switch_mode", "switch_image"}
+        {"mount", "unmount", "commit", "remount", "switch_mode", "switch_image", "capture"}
     )
 
     def __init__(self, bridge: Bridge, *, readonly: bool = False) -> None:
@@ -296,6 +299,21 @@ class HomeScreen(WimtuiScreen):
         """Ask which other image to mount there."""
         if self._current_mount is not None:
             self.post_message(upkeep_messages.ChooseImage(self._current_mount.summary))
+
+    def action_capture(self) -> None:
+        """Ask for a folder and a WIM, and make an image of the one in the other."""
+
+        def begin(asked: object) -> None:
+            if isinstance(asked, Capturing):
+                begin_capture(self, self.bridge, asked)
+
+        wim = self._current_path if self.query_one(WimTable).has_focus else ""
+        self.app.push_screen(CaptureDialog(self.bridge, wim), begin)
+
+    @on(upkeep_messages.WimWritten)
+    def wim_written(self) -> None:
+        """It may be one more."""
+        self.bridge.archives.read_recents(self)
 
     def action_refresh(self) -> None:
         """Look again."""

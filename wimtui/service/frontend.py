@@ -167,6 +167,16 @@ class Services:
         """Change what a WIM says of an image. Raises WimError."""
         return editing.set_image(path, image, properties, settings)
 
+    def capture_folder(
+        self,
+        folder: str,
+        path: str,
+        properties: editing.ImageProperties,
+        settings: editing.WriteSettings,
+    ) -> editing.Written:
+        """Append an image of a folder to a WIM, or make one. Raises WimError, OSError."""
+        return editing.capture_directory(folder, path, properties, settings)
+
     def delete_image(
         self, path: str, image: str, settings: editing.WriteSettings, *, soft: bool
     ) -> editing.Written:
