@@ -65,7 +65,7 @@ def judge(*lines: str, alive: bool, **changes: object) -> MountRecord:
         ((OURS, COVER), True, {}, MountStatus.INVALID),
         ((MOVED,), True, {}, MountStatus.INVALID),
         ((OURS,), False, {}, MountStatus.DEAD),
-        ((OURS, COVER), False, {}, MountStatus.DEAD),
+        ((OURS, COVER), False, {"wim_path": "a.wim"}, MountStatus.DEAD),
         ((MOVED,), False, {"wim_path": "a.wim"}, MountStatus.DEAD),
         ((MOVED,), False, {"options": {"fuse_options": ["ro,fsname=x"]}}, MountStatus.DEAD),
         ((MOVED,), False, {"wim_path": "b.wim"}, MountStatus.ENDED),

@@ -83,9 +83,7 @@ def check_absent(path: str) -> None:
     if not folder.is_dir():
         raise OpenFailedError("its folder does not exist", path=path, hint="make the folder first")
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise OpenFailedError(
-            "its folder is not writable", path=path, hint="choose another folder"
-        )
+        raise OpenFailedError("its folder is not writable", path=path, hint="choose another folder")
 
 
 def check_unchanged(wim: WimFile, end: int) -> None:
