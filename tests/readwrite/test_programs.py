@@ -292,3 +292,22 @@ def test_files_of_the_image_are_copied_up_in_part_and_in_whole(
                 case 4:
                     path.rename(path.with_name("renamed " + path.name))
     assert_same(mounted.path, control)
+
+
+def test_removed_streams_live_on_while_they_are_open(tmp_path: Path) -> None:
+    with mounted_rw(copied_sample(tmp_path), "--streams-interface=windows") as mounted:
+        file = mounted.path / "file"
+        file.write_bytes(b"main")
+        for is_file_removed in (False, True):
+            stream = file.with_name("file:stream")
+            stream.write_bytes(b"of the file")
+            with stream.open("r+b", buffering=0) as opened:
+                (file if is_file_removed else stream).unlink()
+                assert not stream.exists()
+                opened.truncate(6)
+                opened.seek(3)
+                opened.write(b"0123456")
+                os.fsync(opened.fileno())
+                assert os.fstat(opened.fileno()).st_size == 10
+                with open(f"/proc/self/fd/{opened.fileno()}", "rb") as again:  # noqa: PTH123
+                    assert again.read() == b"of 0123456"

@@ -244,5 +244,25 @@ class OpenFilesMachine(RuleBasedStateMachine):
         list_changes(overlay)
 
 
+@pytest.mark.parametrize("stream_goes_first", [True, False])
+def test_nothing_is_left_of_what_is_removed_and_forgotten(
+    tmp_path: Path, stream_goes_first: bool
+) -> None:
+    image = ImageBuilder()
+    image.file(b"/a", b"main", named_streams=((b"old", image.blob(b"one")),))
+    options = unix_options(streams=StreamsInterface.WINDOWS)
+    mount = Mount.create(image.write(tmp_path / "base.wim"), tmp_path, options)
+    overlay = mount.overlay
+    inos = [mount.create_file(b"/a:new", b"two"), mount.ino(b"/a:old")]
+    inos.append(mount.unlink(b"/a", forget=False))
+    for ino in inos if stream_goes_first else inos[::-1]:
+        overlay.forget(ino)
+    assert list(overlay.layer.nodes) == [ROOT_INO]
+    assert not overlay.layer.unlinked
+    overlay.store.collect()
+    assert overlay.store.staged_nbytes() == 0
+    mount.close()
+
+
 OpenFilesMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=30)
 TestOpenFiles = pytest.mark.slow(OpenFilesMachine.TestCase)
