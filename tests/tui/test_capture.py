@@ -58,7 +58,10 @@ def test_a_folder_becomes_another_image(wim: Path, folder: Path) -> None:
 
     async def scenario(pilot: Pilot[None]) -> None:
         await until_shown(pilot, "Image 1")
-        asked = await fill(pilot, folder=str(folder), name="Mine")
+        asked = await fill(pilot, folder=str(folder), name="Windows Sample PE")
+        await pilot.press("ctrl+s")
+        await until_shown(pilot, "image 1 has that name")
+        asked.query_one("#name", Input).value = "Mine"
         asked.query_one("#boot", Check).value = True
         command = f"wimtui capture --boot --name=Mine '{folder}' {wim}"
         await until(pilot, lambda: asked.capturing().command() == command, "the command shows")

@@ -304,18 +304,21 @@ class ArchiveScreen(InnerScreen):
             self.post_message(messages.OperationFailed(doing, cause, "unmount it first", 24))
         return bool(point)
 
+    def _names(self) -> dict[str, int]:
+        images = () if self.facts is None else self.facts.images
+        return {info.name: info.index for info in images if info.name}
+
     def action_edit(self) -> None:
         """Ask what the image is to be called, and more."""
-        row, facts = self.current, self.facts
-        if row is None or facts is None or self._is_being_written("change the image"):
+        row = self.current
+        if row is None or self._is_being_written("change the image"):
             return
 
         def save(properties: object) -> None:
             if isinstance(properties, ImageProperties) and properties != ImageProperties():
                 self.bridge.edits.set_image(self, self.path, row.info.index, properties)
 
-        taken = {info.name: info.index for info in facts.images if info.name}
-        self.app.push_screen(EditImageDialog(row, taken), save)
+        self.app.push_screen(EditImageDialog(row, self._names()), save)
 
     def action_boot(self) -> None:
         """Make the image the boot image, or no longer."""
@@ -354,7 +357,8 @@ class ArchiveScreen(InnerScreen):
                 begin_capture(self, self.bridge, asked)
 
         if not self._is_being_written("add an image"):
-            self.app.push_screen(CaptureDialog(self.bridge, self.path), begin)
+            dialog = CaptureDialog(self.bridge, self.path, self._names())
+            self.app.push_screen(dialog, begin)
 
     def action_optimize(self) -> None:
         """Write the WIM anew once that is confirmed."""

@@ -20,6 +20,8 @@ from wimtui.widgets.check import Check
 from wimtui.widgets.path_suggester import PathSuggester
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from textual.app import ComposeResult
     from textual.screen import Screen
 
@@ -63,16 +65,18 @@ class CaptureDialog(Dialog):
                 priority=True),
     ]  # fmt: skip
 
-    def __init__(self, bridge: Bridge, wim: str) -> None:
+    def __init__(self, bridge: Bridge, wim: str, taken: Mapping[str, int] | None = None) -> None:
         """Ask what to capture.
 
         Args:
             bridge: The way to the services.
             wim: The WIM to propose; empty for none.
+            taken: Names of its images, with their numbers.
         """
         super().__init__()
         self._bridge = bridge
         self._wim = wim
+        self._taken = dict(taken or {})
 
     def compose(self) -> ComposeResult:
         """Fields, the command and the buttons."""
@@ -133,7 +137,10 @@ class CaptureDialog(Dialog):
     def action_capture(self) -> None:
         """Return what is typed, unless something is missing."""
         asked = self.capturing()
-        if problem := _problem(asked):
+        problem = _problem(asked)
+        if not problem and asked.wim == self._wim and asked.name in self._taken:
+            problem = f"image {self._taken[asked.name]} has that name"
+        if problem:
             outcome = self.query_one("#outcome", Static)
             outcome.update(f"✗ {plain(problem)}")
             outcome.set_class(True, "bad")
