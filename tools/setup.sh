@@ -69,12 +69,19 @@ fi
 export PYTHONWARNINGS='ignore:`[tool.setuptools.ext-modules]`'
 group=build
 [ "$purpose" = test ] && group=dev
-say "+ pip install --group $group -e .  (compiles the codecs: about two minutes the first time)"
-.venv/bin/python -m pip install -q --disable-pip-version-check -U 'pip>=25.1' 2>&1 | grep -v WARNING >&2 || true
-.venv/bin/python -m pip install -q --disable-pip-version-check --group "$group" 2>&1 | grep -v WARNING >&2 || true
-.venv/bin/python -m pip install -q --disable-pip-version-check --no-build-isolation -e . 2>&1 |
-    grep -v WARNING >&2 || true
+is_compiled=no
+pip() { .venv/bin/python -m pip install -q --disable-pip-version-check "$@" 2>&1 | grep -v WARNING >&2 || true; }
+say "+ pip install --group $group"
+pip -U 'pip>=25.1'
+pip --group "$group"
+if [ ! -e build/.kernels ] || [ pyproject.toml -nt build/.kernels ] || [ ! -x .venv/bin/wimtui ]; then
+    say "+ pip install -e .  (compiles the codecs: a minute or two)"
+    pip --no-build-isolation -e .
+    is_compiled=yes
+fi
 .venv/bin/python -c 'import pyfuse3, posix_ipc, textual, Cython' # stops here if pip failed
 touch ".venv/.ready-$purpose"
+# The kernels lie in place: make has nothing left to compile.
+[ "$is_compiled" = no ] || { mkdir -p build && touch build/.kernels; }
 [ "$purpose" = test ] && touch .venv/.ready-run
 exit 0
