@@ -262,6 +262,7 @@ def test_recover_closes_when_all_of_ones_own_is_decided() -> None:
         await until_shown(pilot, "Nothing needs to be recovered")
         assert isinstance(pilot.app.screen, RecoverScreen)
         await now_found(pilot, (FOUND[0], other))
+        await until_shown(pilot, "/mnt/windows")
         await now_found(pilot, (other,))
         await until(pilot, lambda: isinstance(pilot.app.screen, HomeScreen), "all is decided")
 
