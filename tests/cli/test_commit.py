@@ -274,7 +274,7 @@ def test_what_cannot_be_saved_to(mounted: Mounted) -> None:
     change(mounted)
     inside = mounted.path / "inside.wim"
     nowhere = mounted.wim.with_name("none") / "a.wim"
-    for command in (["commit", mounted.path], ["unmount", mounted.path, "--commit"]):
+    for command in (["commit", str(mounted.path)], ["unmount", str(mounted.path), "--commit"]):
         for place, code, why in (
             (inside, 24, "in the mount itself"),
             (mounted.wim, 72, "the file exists"),
