@@ -192,6 +192,28 @@ class TestRealMounts:
         assert f"process {os.getpid()}, a file open for reading" in str(caught.value)
         unmount_kernel(str(point))
 
+    def test_a_passing_look_is_waited_for(
+        self,
+        fuse_daemon: subprocess.Popen[str],
+        point: Path,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        program = tmp_path / "fusermount3"
+        program.write_text(
+            f"""#!/bin/sh
+            [ -e {tmp_path}/looked ] && exec {shutil.which("fusermount3")} "$@"
+            touch {tmp_path}/looked
+            echo "fusermount3: failed to unmount: Device or resource busy" >&2
+            exit 1
+            """
+        )
+        program.chmod(0o755)
+        monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+        unmount_kernel(str(point))
+        assert (tmp_path / "looked").exists()
+        assert MountTable.read().at(str(point)) is None
+
     def test_a_hung_daemon_does_not_hang_us(
         self, fuse_daemon: subprocess.Popen[str], point: Path
     ) -> None:

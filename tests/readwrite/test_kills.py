@@ -182,7 +182,6 @@ def _below(name: str, old: str, new: str) -> str:
     return new + name[len(old) :] if name.startswith(old + "/") else name
 
 
-@pytest.mark.xdist_group("dead mounts")
 def test_every_answered_operation_survives_kills(tmp_path: Path) -> None:
     control = tmp_path / "control"
     control.mkdir()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.cleaning import clean_up
 from tests.mounting import mount_point, wimtui, wimtui_json
 from tests.mounting import mounted as mounted_ro
 from tests.oracle.wims import WIMLIB, wimlib
@@ -129,7 +130,9 @@ def test_a_staging_folder_moved_with_its_wim_is_remounted(mounted: Mounted, tmp_
     assert [path.name for path in moved.iterdir()] == [mounted.wim.name]
 
 
-def test_a_wim_that_changed_meanwhile_is_refused(mounted: Mounted) -> None:
+def test_a_wim_that_changed_meanwhile_is_refused(
+    mounted: Mounted, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (mounted.path / "new").write_text("new")
     wimtui("unmount", mounted.path, "--keep")
     (staging,) = mounted.stagings()
@@ -137,19 +140,20 @@ def test_a_wim_that_changed_meanwhile_is_refused(mounted: Mounted) -> None:
     said = wimtui("remount", mounted.path, code=88).stderr
     assert "has changed" in said
     assert staging.exists()
-    wimtui("cleanup", staging)
+    clean_up(monkeypatch, staging)
     assert not staging.exists()
 
 
-@pytest.mark.xdist_group("dead mounts")
-def test_cleanup_clears_the_dead_and_spares_the_living(mounted: Mounted, tmp_path: Path) -> None:
+def test_cleanup_clears_the_dead_and_spares_the_living(
+    mounted: Mounted, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (mounted.path / "new").write_text("new")
     (staging,) = mounted.stagings()
     wimtui("cleanup", staging, code=24)
-    assert str(mounted.path) not in wimtui_json("cleanup")["unmounted"]
+    assert str(mounted.path) not in clean_up(monkeypatch)["unmounted"]
     assert (mounted.path / "new").exists()
     mounted.kill()
-    done = wimtui_json("cleanup")
+    done = clean_up(monkeypatch)
     assert str(mounted.path) in done["unmounted"]
     assert str(staging) in done["left"]
     assert not mounted.path.is_mount()

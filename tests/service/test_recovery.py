@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.cleaning import clean_up
 from tests.live import live as live
 from tests.mounting import mount_point, mounted, wimtui
 from tests.readwrite.mounts import copied_sample, mounted_rw
@@ -155,7 +156,7 @@ def test_a_commit_that_was_killed_when_all_was_written(wim: Path) -> None:
     assert (found.fit, found.ways) == (Fit.COMMITTED, (Way.REMOUNT, Way.DISCARD))
 
 
-def test_a_write_that_was_killed_is_cut_off(wim: Path) -> None:
+def test_a_write_that_was_killed_is_cut_off(wim: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = wim.read_bytes()
     remember_wim(str(wim))
     mark_as_written(wim, left=b"half a blob" * 100)
@@ -163,7 +164,7 @@ def test_a_write_that_was_killed_is_cut_off(wim: Path) -> None:
     assert (found.trouble, found.ways, found.left_nbytes) == (
         Trouble.HALF_WRITTEN, (Way.TRIM,), 1100,
     )  # fmt: skip
-    wimtui("cleanup", wim)
+    clean_up(monkeypatch, wim)
     assert wim.read_bytes() == whole
     assert [one for one in recoverables() if one.is_own] == []
 

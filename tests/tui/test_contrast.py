@@ -55,9 +55,10 @@ def colours(segment: Segment) -> tuple[Color, Color] | None:
     style = segment.style
     if style is None or style.color is None or style.bgcolor is None:
         return None
-    if style.color.triplet is None or style.bgcolor.triplet is None:
+    written, below = style.color.triplet, style.bgcolor.triplet
+    if written is None or below is None:
         return None
-    text, ground = (Color(*one.triplet) for one in (style.color, style.bgcolor))
+    text, ground = Color(*written), Color(*below)
     return (ground, text) if style.reverse else (text, ground)
 
 

@@ -60,7 +60,8 @@ def test_the_palette_names_what_an_action_belongs_to(wim: Path) -> None:
 
     async def scenario(pilot: Pilot[None]) -> None:
         await until_shown(pilot, "Index")
-        hits = [str(hit.display) async for hit in ActionsProvider(app.screen).discover()]
+        provider = ActionsProvider(app.screen)
+        hits = [str(hit.prompt) async for hit in provider.discover()]
         subjects = [hit.partition(":")[0] for hit in hits]
         assert list(dict.fromkeys(subjects)) == ["WIM", "wimtui"]
         assert "WIM: Verify  (v)" in hits

@@ -37,6 +37,8 @@ _POLL_S = 0.02
 _FUSERMOUNT_S = 30.0
 _ANSWER_S = 3.0
 _SHOWN_HOLDERS = 5
+_BUSY_TRIES = 5
+"""How often a mount is tried that is busy though nobody is seen to hold it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +168,21 @@ def unmount_kernel(mount_point: str, *, lazy: bool = False) -> None:
     program = shutil.which("fusermount3") or shutil.which("fusermount")
     if program is None:
         raise FuseError("fusermount3 is not installed", hint="install the package fuse3")
+    for _ in range(_BUSY_TRIES):
+        said = _fusermount(program, mount_point, lazy=lazy)
+        if not said:
+            return
+        if "busy" not in said.lower():
+            raise FuseError(f"it cannot be unmounted: {said}", path=mount_point)
+        if find_holders(mount_point):
+            break
+        # Whoever looks up a path there holds the mount for that moment.
+        time.sleep(_POLL_S)
+    raise busy_error(mount_point)
+
+
+def _fusermount(program: str, mount_point: str, *, lazy: bool) -> str:
+    """Have a mount unmounted; return why it cannot be, or nothing."""
     # No shell, C locale: the one way to tell a busy mount is the text.
     try:
         done = subprocess.run(
@@ -178,12 +195,8 @@ def unmount_kernel(mount_point: str, *, lazy: bool = False) -> None:
         )
     except subprocess.TimeoutExpired as error:
         raise ControlTimeoutError("fusermount3 does not return", path=mount_point) from error
-    if done.returncode == 0:
-        return
     said = done.stderr.decode("utf-8", "replace").strip()
-    if "busy" in said.lower():
-        raise busy_error(mount_point)
-    raise FuseError(f"it cannot be unmounted: {said}", path=mount_point)
+    return "" if done.returncode == 0 else said or f"exit code {done.returncode}"
 
 
 def busy_error(mount_point: str) -> MountBusyError:
