@@ -15,7 +15,7 @@ from tests.image.raw_metadata import Raw, build, directory
 from tests.live import SAMPLE
 from tests.mounting import WIMTUI, mount_point, wimtui
 from wimtui.engine.codecs.base import CodecId
-from wimtui.engine.container.flags import HeaderFlag
+from wimtui.engine.container.flags import HeaderFlag, ResourceFlag
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -117,6 +117,12 @@ def huge_chunks() -> bytes:
     return bytes(wim.patch_header(chunk_size=1 << 30).data)
 
 
+def solid_xml() -> bytes:
+    wim = built()
+    xml = replace(wim.header.xml_data, flags=wim.header.xml_data.flags | ResourceFlag.SOLID)
+    return bytes(wim.patch_header(version=0xE00, xml_data=xml).data)
+
+
 @pytest.mark.parametrize(
     ("make", "code", "words"),
     [
@@ -133,6 +139,7 @@ def huge_chunks() -> bytes:
         (no_xml, 73, "XML"),
         (encrypted, 74, "encrypted"),
         (huge_chunks, 39, "--max-chunk-size"),
+        (solid_xml, 68, "solid resource"),
     ],
 )
 def test_what_info_dir_verify_and_mount_refuse(

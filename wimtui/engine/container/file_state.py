@@ -44,10 +44,10 @@ class FileWatch:
 
     def state(self) -> FileState:
         """Return how the file stands. Blocks as long as its file system does."""
-        if is_overwritten(self._wim) if self._is_touched() else self._is_overwritten:
-            self._is_overwritten = True
+        if self._is_touched():
+            self._is_overwritten = is_overwritten(self._wim)
+        if self._is_overwritten:
             return FileState.OVERWRITTEN
-        self._is_overwritten = False
         file = self._wim.file
         try:
             now = os.stat(file.path)  # noqa: PTH116  # a str
