@@ -327,7 +327,7 @@ def _is_possible(action: str, row: MountRow) -> bool | None:
         case "unmount":
             return None if row.is_left and row.state == "detached" else True
         case "commit":
-            is_quiet = row.is_left or row.state in {"ok", "dirty"}
+            is_quiet = row.is_left or row.state in {"ok", "dirty", "invalid"}
             return bool(row.summary.staging_path) and (is_quiet or None)
         case "staging":
             return bool(row.summary.staging_path)
