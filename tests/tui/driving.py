@@ -53,7 +53,7 @@ async def until(pilot: Pilot[None], condition: Callable[[], object], what: str =
             raise AssertionError(f"not so in {DEADLINE_S:.0f} s: {what}\n{screen_text(pilot)}")
         await pilot.pause(0.02)
     # A screen is the app's before it has its widgets.
-    await pilot.pause()
+    await pilot.pause(0)
 
 
 async def until_shown(pilot: Pilot[None], text: str) -> None:
