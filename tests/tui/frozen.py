@@ -53,7 +53,7 @@ def mount_summary(number: int, point: str, status: MountStatus, *, wim: str = WI
 
 MOUNTS = (
     mount_summary(1, "/mnt/windows", MountStatus.OK),
-    mount_summary(2, "/home/ada/work/mounts/a rather long name of a folder/boot", MountStatus.OK),
+    mount_summary(2, "/home/ada/wims/mounts/a rather long name of a folder/boot", MountStatus.OK),
     mount_summary(3, "/mnt/left-over", MountStatus.DEAD, wim="/srv/images/boot.wim"),
 )
 

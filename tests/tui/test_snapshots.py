@@ -152,11 +152,11 @@ async def extract_dialog(pilot: Pilot[None]) -> None:
     app.push_screen(ExtractDialog(app.bridge, "/autounattend.xml", TREE[0][4]))
     await settle(pilot)
     box = app.screen.query_one("#folder", Input)
-    box.value = "/home/ada/work"
+    box.value = "/home/ada/wims"
     # It began with the current folder, whose length differs between machines.
     box.cursor_position = len(box.value)
     await settle(pilot)
-    await until_shown(pilot, "/home/ada/work")
+    await until_shown(pilot, "/home/ada/wims")
 
 
 async def staging_screen(
@@ -202,11 +202,11 @@ async def export_dialog(pilot: Pilot[None]) -> None:
     app.push_screen(ExportDialog(app.bridge, "/Windows", "3 added, 1 deleted, +1.2 M"))
     await settle(pilot)
     box = app.screen.query_one("#output", Input)
-    box.value = "/home/ada/work/changes.tar.gz"
+    box.value = "/home/ada/wims/changes.tar.gz"
     # It began with the current folder, whose length differs between machines.
     box.cursor_position = len(box.value)
     await settle(pilot)
-    await until_shown(pilot, "/home/ada/work")
+    await until_shown(pilot, "/home/ada/wims")
 
 
 async def log_screen(pilot: Pilot[None]) -> None:

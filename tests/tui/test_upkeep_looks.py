@@ -210,7 +210,7 @@ async def capture(pilot: Pilot[None]) -> None:
     await settle(pilot)
     await pilot.press("a")
     await settle(pilot)
-    pilot.app.screen.query_one("#folder", Input).value = "/home/ada/work/drivers"
+    pilot.app.screen.query_one("#folder", Input).value = "/home/ada/wims/drivers"
     pilot.app.screen.query_one("#wim", Input).value = "/srv/images/drivers.wim"
     await settle(pilot)
     await until_shown(pilot, "wimtui capture /home")
